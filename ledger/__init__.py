@@ -1,0 +1,1 @@
+"""The replicated log: it knows bytes, order and signatures, and nothing of ballots."""

@@ -1,0 +1,139 @@
+"""Applies committed entries: tree, tables and position move in one transaction (rule R4), beside the append path."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from .entry import Entry
+from .machine import StateMachine
+from .merkle import TileId, Tree, edge_tiles, leaf_hash
+
+log = logging.getLogger("ballot.apply")
+
+Read = Callable[[int, int], Awaitable[Sequence[Entry]]]
+
+
+class Applier:
+    """`read(first, last)` gives entries that are committed and durable. `on_applied(entries)` runs after each batch."""
+
+    def __init__(
+        self, dsn: str, machine: StateMachine, read: Read, on_applied: Callable[[Sequence[Entry]], None]
+    ) -> None:
+        self._dsn, self._machine, self._read, self._on_applied = dsn, machine, read, on_applied
+        self._connection: AsyncConnection[Any] | None = None
+        self._target = 0
+        self._more = asyncio.Event()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiters = 0
+        self.applied = 0
+        self.tree = Tree()
+
+    async def open(self) -> None:
+        """Finds the position and restores the tree to it."""
+        # After a crash the projections may lag and are replayed: that is cheaper than a second sync for each batch.
+        self._connection = await AsyncConnection.connect(
+            self._dsn, autocommit=True, prepare_threshold=0, options="-c synchronous_commit=off"
+        )
+        cursor = await self._connection.execute("select index from ledger_applied")
+        row = await cursor.fetchone()
+        assert row is not None
+        self.applied = row[0]
+        await self._restore_tree()
+
+    async def _restore_tree(self) -> None:
+        assert self._connection is not None
+        tiles: dict[tuple[int, int], bytes] = {}
+        for level, number in edge_tiles(self.applied):
+            tiles[level, number] = await self.stored_tile(level, number)
+        tail = await self._connection.execute(
+            "select header from ledger_entry where index between %s and %s order by index",
+            (self.applied - self.applied % 256 + 1, self.applied),
+        )
+        leaves = [leaf_hash(row[0]) for row in await tail.fetchall()]
+        self.tree = Tree.load(self.applied, leaves, tiles)
+
+    async def fetch_tiles(self, wanted: Sequence[TileId]) -> None:
+        """Puts stored tiles into the tree, all at once, so that none is forgotten before the proof is made."""
+        tiles = [(level, number, await self.stored_tile(level, number)) for level, number in wanted]
+        for level, number, hashes in tiles:
+            self.tree.put_tile(level, number, hashes)
+
+    async def stored_tile(self, level: int, number: int) -> bytes:
+        assert self._connection is not None
+        cursor = await self._connection.execute(
+            "select hashes from ledger_tile where level = %s and number = %s", (level, number)
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            raise LookupError(f"tile {level}/{number} is not stored")
+        return bytes(row[0])
+
+    def advance(self, target: int) -> None:
+        """Entries up to `target` are committed and durable."""
+        if target > self._target:
+            self._target = target
+            self._more.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            while self.applied < self._target:
+                entries = await self._read(self.applied + 1, self._target)
+                await self._apply(entries)
+
+    async def _apply(self, entries: Sequence[Entry]) -> None:
+        assert self._connection is not None
+        for entry in entries:
+            self.tree.append(leaf_hash(entry.header))
+        async with self._connection.pipeline(), self._connection.transaction():
+            await self._machine.apply(self._connection, entries)
+            await self._erase(entries)
+            for level, number, hashes in self.tree.completed_tiles():
+                await self._connection.execute("insert into ledger_tile values (%b, %b, %b)", (level, number, hashes))
+            await self._connection.execute("update ledger_applied set index = %b", (entries[-1].index,))
+        self.applied = entries[-1].index
+        self._machine.applied(entries)
+        log.debug("entries applied", extra={"first": entries[0].index, "last": self.applied})
+        self._wake()
+        self._on_applied(entries)
+
+    async def _erase(self, entries: Sequence[Entry]) -> None:
+        """Private parts leave the table only as a committed PrivateErased says, checked again by a trigger."""
+        assert self._connection is not None
+        for entry in entries:
+            if entry.kind == "PrivateErased":
+                values = (entry.fields["first"], entry.fields["last"], entry.index)
+                await self._connection.execute(
+                    "insert into ledger_erased (first, last, by) values (%b, %b, %b)", values
+                )
+                await self._connection.execute(
+                    "delete from ledger_private where index between %b and %b and index in"
+                    " (select index from ledger_entry where index between %b and %b and kind = %t)",
+                    (*values[:2], *values[:2], entry.fields["kind"]),
+                )
+
+    async def reached(self, index: int) -> None:
+        """Returns when everything up to `index` is applied here."""
+        if self.applied >= index:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters += 1
+        heapq.heappush(self._waiting, (index, self._waiters, future))
+        await future
+
+    def _wake(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self.applied:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()

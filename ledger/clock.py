@@ -1,0 +1,89 @@
+"""Clock synchronisation: offsets measured on heartbeats (four timestamps, RFC 5905 section 8), a quorum median.
+
+Times are microseconds since the Unix epoch, UTC. The log's order is its index, never the time; this module only sees
+to it that the time the leader stamps is one that most of the cluster would agree with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+SAMPLES = 16
+
+
+def system_time_us() -> int:
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`offset_us`: the peer's clock minus ours; `round_trip_us` bounds the error to half of itself."""
+
+    offset_us: int
+    round_trip_us: int
+
+
+def measure(sent: int, received: int, replied: int, returned: int) -> Sample:
+    """One exchange: we send and get back by our clock, the peer receives and replies by its own."""
+    return Sample(((received - sent) + (replied - returned)) // 2, (returned - sent) - (replied - received))
+
+
+class Clock:
+    """One node's clock, corrected towards the quorum's median."""
+
+    def __init__(self, voters: int, source: Callable[[], int] = system_time_us, bound_us: int = 1_000_000) -> None:
+        self._source, self._voters, self.bound_us = source, voters, bound_us
+        self._samples: dict[int, deque[Sample]] = {}
+        self._correction_us = 0
+        self.synchronised = voters == 1
+
+    def raw_us(self) -> int:
+        """This machine's own clock."""
+        return self._source()
+
+    def now_us(self) -> int:
+        """This machine's clock plus the correction that brings it to the quorum's median."""
+        return self._source() + self._correction_us
+
+    def observe(self, peer: int, sample: Sample) -> None:
+        """Takes a measured exchange with `peer` (leader's side) and renews the correction."""
+        if sample.round_trip_us < 0:
+            return
+        self._samples.setdefault(peer, deque(maxlen=SAMPLES)).append(sample)
+        offsets = [0, *(self.offset_us(known) for known in self._samples)]
+        if len(offsets) >= self._voters // 2 + 1:
+            self._correction_us = int(median(offsets))
+            self.synchronised = True
+
+    def offset_us(self, peer: int) -> int:
+        """The peer's clock minus ours, from the sample with the shortest round trip among the newest."""
+        return min(self._samples[peer], key=lambda sample: sample.round_trip_us).offset_us
+
+    def offsets(self) -> dict[int, Sample]:
+        return {peer: min(samples, key=lambda sample: sample.round_trip_us) for peer, samples in self._samples.items()}
+
+    def correction_for(self, peer: int) -> int | None:
+        """What `peer` must add to its clock to agree with the quorum; None until it was measured."""
+        return self._correction_us - self.offset_us(peer) if peer in self._samples and self.synchronised else None
+
+    def accept_correction(self, correction_us: int) -> None:
+        """A follower takes the correction that the leader worked out for it."""
+        self._correction_us = correction_us
+        self.synchronised = True
+
+    def forget(self) -> None:
+        """Leadership changed: old samples say nothing about the peers any more, the last correction stays."""
+        self._samples.clear()
+
+    @property
+    def correction_us(self) -> int:
+        return self._correction_us
+
+    @property
+    def out_of_bound(self) -> bool:
+        """This machine's own clock is further from the quorum's than the bound: it should not lead (rule R8)."""
+        return self.synchronised and abs(self._correction_us) > self.bound_us

@@ -1,0 +1,176 @@
+"""Checkpoints: the leader announces a size, every node that has applied it signs, a majority makes it valid.
+
+One round at a time: what is committed while a round runs is covered by the next one, so a checkpoint, like an fsync,
+is shared by all who wait for it. A node signs only its applied prefix, and never a tree smaller than its last.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    Member,
+    Signature,
+    assemble,
+    cosign,
+    rsa_line,
+    verify_line,
+    verify_note,
+)
+from .membership import Membership
+from .merkle import Tree
+from .settings import NodeKeys
+
+log = logging.getLogger("ballot.checkpoint")
+
+ROUND_TIMEOUT_S = 0.3
+
+
+@dataclass
+class Round:
+    """One size being signed. `lines` by node id; lines that arrive before our own tree got there wait in `early`."""
+
+    size: int
+    started: float
+    checkpoint: Checkpoint | None = None
+    lines: dict[int, str] = field(default_factory=dict)
+    early: dict[int, tuple[bytes, str]] = field(default_factory=dict)
+
+
+class Cosigner:
+    """`tell(topic, body, peer)` sends to one peer, or to all when peer is 0."""
+
+    def __init__(
+        self,
+        node: int,
+        keys: NodeKeys,
+        membership: Membership,
+        tell: Callable[[str, Any, int], None],
+        on_note: Callable[[Checkpoint, bytes], None],
+    ) -> None:
+        self.node, self._keys, self.membership = node, keys, membership
+        self._tell, self._on_note = tell, on_note
+        self._round: Round | None = None
+        self._asked: dict[int, int] = {}
+        self._wanted = 0
+        self.signed_size = 0
+        self.noted_size = 0
+        self.alarm = ""
+
+    @property
+    def _member(self) -> Member:
+        return self.membership.node(self.node).member
+
+    def want(self, index: int) -> None:
+        """Someone waits for a checkpoint that covers entry `index`."""
+        self._wanted = max(self._wanted, index)
+
+    # -- leader
+
+    def advance(self, commit: int, tree: Tree) -> None:
+        """Leader, whenever something moved: starts a round when one is wanted and none runs, repeats one that hangs."""
+        now = time.monotonic()
+        if self._round is not None and now - self._round.started < ROUND_TIMEOUT_S:
+            return
+        if self._wanted <= self.noted_size or commit < self._wanted:
+            return
+        self._round = Round(commit, now)
+        self._tell("sign", commit, 0)
+        self._sign_own(tree)
+
+    def abandon(self) -> None:
+        """No longer the leader."""
+        self._round = None
+
+    def _sign_own(self, tree: Tree) -> None:
+        current = self._round
+        if current is None or current.checkpoint is not None or tree.size < current.size:
+            return
+        line = self._sign(current.size, tree)
+        if line is None:
+            return
+        current.checkpoint = Checkpoint(self.membership.origin, current.size, tree.root(current.size))
+        current.lines[self.node] = line
+        for node, (root, early) in current.early.items():
+            self._take_line(current, node, root, early)
+        self._finish(current)
+
+    def on_signed(self, peer: int, size: int, root: bytes, line: str) -> None:
+        """A peer's signature arrived."""
+        current = self._round
+        if current is None or size != current.size:
+            return
+        if current.checkpoint is None:
+            current.early[peer] = (root, line)
+            return
+        self._take_line(current, peer, root, line)
+        self._finish(current)
+
+    def _take_line(self, current: Round, peer: int, root: bytes, line: str) -> None:
+        assert current.checkpoint is not None
+        if root != current.checkpoint.root:
+            log.critical("a peer's tree differs from ours", extra={"peer": peer, "size": current.size})
+            return
+        try:
+            if verify_line(line, current.checkpoint, self.membership.node(peer).member) is Signature.COSIGNATURE:
+                current.lines[peer] = line
+        except CheckpointError as error:
+            log.error("a peer's cosignature is bad", extra={"peer": peer, "error": str(error)})
+
+    def _finish(self, current: Round) -> None:
+        voters = self.membership.conf.voters
+        if current.checkpoint is None or len(current.lines) < len(voters) // 2 + 1:
+            return
+        lines = [rsa_line(self._keys.rsa, self._member.name, current.checkpoint), *current.lines.values()]
+        note = assemble(current.checkpoint, lines)
+        self._round = None
+        self._tell("note", note, 0)
+        self._accept(current.checkpoint, note)
+
+    # -- every node
+
+    def on_sign(self, leader: int, size: int, tree: Tree) -> None:
+        """The leader asks for a signature of `size`; given as soon as this node has applied it."""
+        self._asked[leader] = size
+        self.on_applied(tree)
+
+    def on_applied(self, tree: Tree) -> None:
+        for leader, size in list(self._asked.items()):
+            if size <= tree.size:
+                del self._asked[leader]
+                line = self._sign(size, tree)
+                if line is not None:
+                    self._tell("signed", [size, tree.root(size), line], leader)
+        self._sign_own(tree)
+
+    def _sign(self, size: int, tree: Tree) -> str | None:
+        if self.alarm or size < self.signed_size:
+            log.warning("not signing", extra={"size": size, "signed": self.signed_size, "alarm": self.alarm})
+            return None
+        self.signed_size = size
+        checkpoint = Checkpoint(self.membership.origin, size, tree.root(size))
+        return cosign(self._keys.ed25519, self._member.name, checkpoint, int(time.time()))
+
+    def on_note(self, note: bytes) -> None:
+        """A finished checkpoint from the leader: believed only as far as its signatures go."""
+        try:
+            checkpoint = verify_note(note, self.membership.origin, self.membership.members)
+        except CheckpointError as error:
+            log.error("a checkpoint from the leader does not verify", extra={"error": str(error)})
+            return
+        self._accept(checkpoint, note)
+
+    def _accept(self, checkpoint: Checkpoint, note: bytes) -> None:
+        if checkpoint.size > self.noted_size:
+            self.noted_size = checkpoint.size
+            log.info("checkpoint signed by a majority", extra={"size": checkpoint.size})
+            self._on_note(checkpoint, note)
+
+    def restore(self, signed_size: int, noted_size: int) -> None:
+        self.signed_size, self.noted_size = signed_size, noted_size

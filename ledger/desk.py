@@ -1,0 +1,116 @@
+"""Where the leader decides: commands come in, are decided in arrival order, and become proposals.
+
+Whatever arrived since the last turn is one batch: one look-up of facts, one append, one fsync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from .clock import Clock
+from .entry import Entry
+from .machine import Draft, Known, Refusal, StateMachine
+from .raft.core import LEADER, RaftCore
+from .raft.messages import NotLeader, Overloaded, Ticket
+
+log = logging.getLogger("ballot.desk")
+
+MAX_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The leader's word on one command. It holds if and only if the entry applied at `index` has `term` (rule R5).
+
+    `refusal` is empty for an accepted or known command; for a refusal, the ticket is the newest entry it may rest on.
+    """
+
+    term: int
+    index: int
+    new: bool = True
+    refusal: str = ""
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class _Order:
+    command: bytes
+    receipt: bool
+    verdict: asyncio.Future[Verdict]
+
+
+class Desk:
+    """`wake()` makes the driver look at the core; `want(index)` asks for a checkpoint."""
+
+    def __init__(
+        self,
+        core: RaftCore,
+        machine: StateMachine,
+        clock: Clock,
+        wake: Callable[[], None],
+        want: Callable[[int], None],
+    ) -> None:
+        self._core, self._machine, self._clock = core, machine, clock
+        self._wake, self._want = wake, want
+        self._orders: list[_Order] = []
+        self._more = asyncio.Event()
+
+    async def submit(self, command: bytes, receipt: bool) -> Verdict:
+        """Raises NotLeader, Overloaded; then nothing was proposed."""
+        if not self._may_decide():
+            raise NotLeader(0 if self._core.role == LEADER else self._core.leader)
+        order = _Order(command, receipt, asyncio.get_running_loop().create_future())
+        self._orders.append(order)
+        self._more.set()
+        return await order.verdict
+
+    def _may_decide(self) -> bool:
+        """A leader decides only after its own term's no-op is applied, and with a clock the quorum agreed to."""
+        core = self._core
+        leading = core.leadership is not None and core.applied >= core.leadership.first_index
+        return leading and self._clock.synchronised
+
+    async def run(self) -> None:
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            while self._orders:
+                batch, self._orders = self._orders[:MAX_BATCH], self._orders[MAX_BATCH:]
+                await self._decide(batch)
+
+    async def _decide(self, batch: Sequence[_Order]) -> None:
+        await self._machine.prepare([order.command for order in batch])
+        for order in batch:
+            if order.verdict.done():
+                continue
+            try:
+                order.verdict.set_result(self._decide_one(order))
+            except (NotLeader, Overloaded) as error:
+                order.verdict.set_exception(error)
+        self._wake()
+
+    def _decide_one(self, order: _Order) -> Verdict:
+        if not self._may_decide():
+            raise NotLeader(self._core.leader)
+        decision = self._machine.decide(order.command, self._clock.now_us())
+        if isinstance(decision, Refusal):
+            log.info("refused", extra={"refusal": decision.name})
+            last = self._core.log.last
+            return Verdict(last.term, last.index, False, decision.name, decision.detail)
+        if isinstance(decision, Known):
+            verdict = Verdict(self._core.log.term(decision.index), decision.index, new=False)
+        else:
+            verdict = self._propose(decision)
+        if order.receipt:
+            self._want(verdict.index)
+        return verdict
+
+    def _propose(self, drafts: Sequence[Draft]) -> Verdict:
+        tickets: list[Ticket] = self._core.propose(drafts)
+        entries = [cast(Entry, self._core.log.entry(ticket.index)) for ticket in tickets]
+        self._machine.proposed(entries)
+        return Verdict(tickets[-1].term, tickets[-1].index)

@@ -1,0 +1,97 @@
+"""Frames: the one byte format for whatever is hashed or signed.
+
+`F(label, f1..fk) = be32(len label) || label || be32(k) || (be32(len fi) || fi)*`, with the label
+`ballot/v1/<kind>`. Every length is written out, so two different lists of fields never encode alike, and
+every kind has its own label, so a signature made for one purpose never fits another.
+"""
+
+from functools import lru_cache
+from hashlib import sha256
+
+LABEL_PREFIX = "ballot/v1/"
+
+
+class FrameError(ValueError):
+    """The bytes are not exactly the frame, or the number not exactly the integer, that was asked for."""
+
+
+def frame(kind: str, *fields: bytes) -> bytes:
+    """Encode `fields` under the label `ballot/v1/<kind>`. Each field may be up to 2^32 - 1 bytes."""
+    parts = [_head(kind, len(fields))]
+    for field in fields:
+        parts.append(len(field).to_bytes(4, "big"))
+        parts.append(field)
+    return b"".join(parts)
+
+
+def frame_hash(kind: str, *fields: bytes) -> bytes:
+    """SHA-256 of `frame(kind, *fields)`, 32 bytes."""
+    return sha256(frame(kind, *fields)).digest()
+
+
+def parse_frame(kind: str, data: bytes, count: int) -> list[bytes]:
+    """The `count` fields of a frame of this kind.
+
+    Accepts only what `frame` would have written: this label, this count, whole fields, nothing after them.
+    Raises FrameError otherwise.
+    """
+    head = _head(kind, count)
+    if not data.startswith(head):
+        raise FrameError(f"not a {kind} frame of {count} fields")
+    fields = []
+    position, end = len(head), len(data)
+    for _ in range(count):
+        start = position + 4
+        if start > end:
+            raise FrameError(f"{kind} frame ends inside a length")
+        position = start + int.from_bytes(data[start - 4 : start], "big")
+        if position > end:
+            raise FrameError(f"{kind} frame ends inside a field")
+        fields.append(data[start:position])
+    if position != end:
+        raise FrameError(f"{end - position} bytes after the {kind} frame")
+    return fields
+
+
+def u16(value: int) -> bytes:
+    """Two bytes, big-endian. Raises FrameError when the value does not fit."""
+    return _encode(value, 2)
+
+
+def u32(value: int) -> bytes:
+    """Four bytes, big-endian. Raises FrameError when the value does not fit."""
+    return _encode(value, 4)
+
+
+def u64(value: int) -> bytes:
+    """Eight bytes, big-endian. Raises FrameError when the value does not fit."""
+    return _encode(value, 8)
+
+
+def read_u32(data: bytes) -> int:
+    """The integer in exactly four bytes, big-endian. Raises FrameError for any other length."""
+    return _decode(data, 4)
+
+
+def read_u64(data: bytes) -> int:
+    """The integer in exactly eight bytes, big-endian. Raises FrameError for any other length."""
+    return _decode(data, 8)
+
+
+def _encode(value: int, size: int) -> bytes:
+    try:
+        return value.to_bytes(size, "big")
+    except OverflowError:
+        raise FrameError(f"{value} does not fit {size} bytes") from None
+
+
+def _decode(data: bytes, size: int) -> int:
+    if len(data) != size:
+        raise FrameError(f"{len(data)} bytes where an integer of {size} was expected")
+    return int.from_bytes(data, "big")
+
+
+@lru_cache(maxsize=512)
+def _head(kind: str, count: int) -> bytes:
+    label = (LABEL_PREFIX + kind).encode()
+    return len(label).to_bytes(4, "big") + label + count.to_bytes(4, "big")

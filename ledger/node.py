@@ -1,0 +1,317 @@
+"""One node of the ledger: the driver that carries out what the pure core says, and the parts it is made of.
+
+    peers, ticks, commands ──► RaftCore ──► Ready ──► send │ write to the log table │ apply
+
+Everything that reaches the core within one turn of the event loop is answered by one Ready: that is the batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import Awaitable, Sequence
+from typing import Any, NoReturn, cast
+
+from .applier import Applier
+from .checkpoint import Checkpoint
+from .clock import Clock
+from .cosign import Cosigner
+from .desk import Desk
+from .entry import SALT_BYTES, Entry, check_link, encode_map, seal
+from .machine import Draft, StateMachine
+from .membership import CONF_KINDS, Membership, membership_of
+from .notes import Notes
+from .raft.config import Config
+from .raft.core import LEADER, RaftCore
+from .raft.messages import Fetch, Halt, Message, ReadId, Ready, Record, Write
+from .settings import NodeSettings
+from .statefile import StateFile
+from .submit import Submitter
+from .table import LogTable
+from .transport import Transport
+
+log = logging.getLogger("ballot.node")
+
+IDLE_CHECKPOINT_S = 1.0
+
+
+def die(reason: str) -> NoReturn:
+    """Ends the process at once: after an unknown outcome only a fresh start may read the truth (rule R3)."""
+    log.critical("the node ends itself", extra={"reason": reason})
+    logging.shutdown()
+    os._exit(70)
+
+
+class Node:
+    def __init__(self, settings: NodeSettings, machine: StateMachine) -> None:
+        self.settings, self.machine = settings, machine
+        self.table = LogTable(settings.dsn, settings.vault)
+        self.state_file = StateFile(settings.state_file, settings.node)
+        self.notes = Notes(settings.dsn)
+        self.clock = Clock(len(settings.peers) + 1, bound_us=settings.clock_bound_us)
+        self.applier = Applier(settings.dsn, machine, self.read_committed, self._on_applied)
+        self.transport = Transport(settings.node, settings.listen, dict(settings.peers), settings.tls, self.clock, self)
+        self.core: RaftCore
+        self.cosigner: Cosigner
+        self.desk: Desk
+        self.submitter: Submitter
+        self._reads: dict[ReadId, asyncio.Future[int]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._awake = False
+        self.failed: asyncio.Future[NoReturn]
+
+    # -- life
+
+    async def start(self) -> None:
+        """Recovers from the table, then joins. Raises UnsafeDatabase, Amnesia, Halt, psycopg.Error."""
+        loop = asyncio.get_running_loop()
+        self.failed = loop.create_future()
+        durable = await self.table.open()
+        hard, last = durable.hard, durable.tail[-1].index if durable.tail else 0
+        incarnation = self.state_file.begin(hard.term, hard.vote, last)
+        settings = self.settings
+        config = Config(
+            settings.node,
+            incarnation,
+            election_ticks=settings.election_ticks,
+            heartbeat_ticks=settings.heartbeat_ticks,
+        )
+        self.core = RaftCore(config, durable, seal=self._seal, check=self._check, rng=random.SystemRandom())
+        await self._open_views()
+        self.desk = Desk(self.core, self.machine, self.clock, self.wake, self.cosigner.want)
+        self.submitter = Submitter(self.core, self.desk, self.applier, lambda: self.transport)
+        log.info(
+            "recovered", extra={"term": hard.term, "last": last, "commit": hard.commit, "applied": self.applier.applied}
+        )
+        await self.transport.start()
+        for work in (self.applier.run(), self.desk.run(), self._tick(), self.notes.run()):
+            self.spawn(work)
+        self.wake()
+
+    async def _open_views(self) -> None:
+        await self.machine.open()
+        await self.applier.open()
+        await self.notes.open()
+        genesis = (await self.table.read(1, 1))[0]
+        newest = (await self.table.read(self.core.log.conf_index, self.core.log.conf_index))[0]
+        self.genesis = genesis
+        membership = membership_of(newest.fields)
+        settings = self.settings
+        self.cosigner = Cosigner(settings.node, settings.keys, membership, self._tell, self._on_note)
+        signed_size, signed_root = await self.notes.signed()
+        if 0 < signed_size <= self.applier.applied:
+            await self._check_signed(signed_size, signed_root)
+        self.cosigner.restore(signed_size, self.notes.newest_size)
+        self.core.apply_done(self.applier.applied)
+
+    async def _check_signed(self, size: int, root: bytes) -> None:
+        """A tree that differs from one we signed means damaged storage (rule R6)."""
+        tree = self.applier.tree
+        await self.applier.fetch_tiles(tree.consistency_tiles(size, tree.size))
+        if tree.root(size) != root:
+            raise Halt(f"the tree of size {size} has another root than the one this node signed")
+
+    async def stop(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.transport.stop()
+        for part in (self.table, self.applier, self.notes, self.machine):
+            await part.close()
+        self.state_file.close()
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """A task whose failure ends the node."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
+            log.critical("a part of the node failed", exc_info=error)
+            self.failed.set_exception(error)
+
+    # -- the driver
+
+    def wake(self) -> None:
+        """Looks at the core once this turn of the event loop is over."""
+        if not self._awake:
+            self._awake = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._awake = False
+        try:
+            self._carry_out(self.core.ready())
+        except Halt as error:
+            die(str(error))
+
+    def _carry_out(self, ready: Ready) -> None:
+        if ready.soft is not None:
+            self._on_role()
+        for message in ready.send:
+            self.transport.send(message)
+        if ready.write is not None:
+            self.spawn(self._write(ready.write))
+        if ready.apply:
+            log.debug("committed", extra={"commit": self.core.commit, "term": self.core.term})
+            self.applier.advance(ready.apply)
+        for read, index in ready.reads:
+            if (future := self._reads.pop(read, None)) is not None and not future.done():
+                future.set_result(index)
+        for fetch in ready.fetch:
+            self.spawn(self._fetch(fetch))
+        if self.core.role == LEADER:
+            self.cosigner.advance(self.core.commit, self.applier.tree)
+
+    async def _write(self, write: Write) -> None:
+        try:
+            if write.truncate_from:
+                self.state_file.lower(write.truncate_from - 1)
+            await self.table.write(write)
+            self.state_file.record(write.hard.term, write.hard.vote, self._last_durable(write))
+        except Exception as error:
+            die(f"the outcome of a write is unknown: {error}")
+        if write.entries:
+            log.debug("entries durable", extra={"count": len(write.entries), "last": write.entries[-1].index})
+        self.core.appended(write.token)
+        self.wake()
+
+    def _last_durable(self, write: Write) -> int:
+        if write.entries:
+            return write.entries[-1].index
+        return write.truncate_from - 1 if write.truncate_from else self.state_file.state.last_index
+
+    async def _fetch(self, fetch: Fetch) -> None:
+        entries = await self.table.read(fetch.first, self.core.commit, limit=500)
+        self.core.fetched(fetch.peer, fetch.term, cast(Sequence[Record], entries))
+        self.wake()
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        interval = self.settings.tick_ms / 1000
+        idle_since = due = loop.time()
+        while True:
+            due = max(due + interval, loop.time())
+            await asyncio.sleep(due - loop.time())
+            self.core.tick()
+            if self.core.role == LEADER:
+                if self.clock.out_of_bound and self.settings.peers:
+                    log.error(
+                        "own clock is out of bound, stepping down", extra={"correction_us": self.clock.correction_us}
+                    )
+                    self.core.step_down()
+                elif loop.time() - idle_since > IDLE_CHECKPOINT_S:
+                    idle_since = loop.time()
+                    self.cosigner.want(self.core.commit)
+            self.wake()
+
+    def _on_role(self) -> None:
+        log.info("role", extra={"role": self.core.role, "term": self.core.term, "leader": self.core.leader})
+        self.machine.rewind()
+        self.cosigner.abandon()
+        if self.core.leadership is not None:
+            self.clock.forget()
+            self.cosigner.want(self.core.leadership.first_index)
+
+    # -- entries
+
+    def _seal(self, last: Record, term: int, payload: object) -> Entry:
+        """The next entry: the leader alone stamps its time, which always rises (rule R8)."""
+        before = cast(Entry, last)
+        soonest = before.time_us + 1
+        if payload is None:
+            # The no-op comes before any clock was compared, so it must not carry a bad clock into the log.
+            time_us = max(self.clock.now_us(), soonest) if self.clock.synchronised else soonest
+            draft = Draft("TermOpened", encode_map({"node": self.settings.node}))
+        else:
+            time_us, draft = max(self.clock.now_us(), soonest), cast(Draft, payload)
+        salt = os.urandom(SALT_BYTES) if draft.private is not None else b""
+        return seal(
+            prev_hash=before.hash,
+            index=before.index + 1,
+            term=term,
+            time_us=time_us,
+            kind=draft.kind,
+            public=draft.public,
+            private=draft.private,
+            salt=salt,
+        )
+
+    @staticmethod
+    def _check(before: Record, entry: Record) -> None:
+        check_link(cast(Entry, before), cast(Entry, entry))
+
+    async def read_committed(self, first: int, last: int) -> Sequence[Entry]:
+        held = self.core.log.slice(first, self.core.config.max_write_bytes, last)
+        return cast(Sequence[Entry], held) if held else await self.table.read(first, last)
+
+    def _on_applied(self, entries: Sequence[Entry]) -> None:
+        self.core.apply_done(entries[-1].index)
+        for entry in entries:
+            if entry.kind in CONF_KINDS:
+                self.cosigner.membership = membership_of(entry.fields)
+        self.cosigner.on_applied(self.applier.tree)
+        self._keep_signed()
+        self.wake()
+
+    # -- peers (PeerHandler)
+
+    def on_message(self, message: Message) -> None:
+        try:
+            self.core.step(message)
+        except Halt as error:
+            die(str(error))
+        self.wake()
+
+    def on_unreachable(self, peer: int) -> None:
+        self.core.unreachable(peer)
+        self.wake()
+
+    async def on_ask(self, peer: int, topic: str, body: Any) -> Any:
+        if topic == "submit":
+            return await self.submitter.answer(body)
+        raise ValueError(f"unknown topic {topic}")
+
+    def on_tell(self, peer: int, topic: str, body: Any) -> None:
+        if topic == "sign":
+            self.cosigner.on_sign(peer, body, self.applier.tree)
+            self._keep_signed()
+        elif topic == "signed":
+            self.cosigner.on_signed(peer, *body)
+        elif topic == "note":
+            self.cosigner.on_note(body)
+
+    def _tell(self, topic: str, body: Any, peer: int) -> None:
+        for to in [peer] if peer else self.settings.peers:
+            self.transport.tell(to, topic, body)
+
+    def _keep_signed(self) -> None:
+        size = self.cosigner.signed_size
+        if 0 < size <= self.applier.tree.size:
+            self.notes.keep_signed(size, self.applier.tree.root(size))
+
+    def _on_note(self, checkpoint: Checkpoint, note: bytes) -> None:
+        self.notes.keep(checkpoint.size, note)
+
+    # -- what others ask of a node
+
+    @property
+    def membership(self) -> Membership:
+        return self.cosigner.membership
+
+    async def read_index(self, timeout_s: float) -> int:
+        """An index from which a read is linearizable, applied here. Raises NotLeader, TimeoutError."""
+        read = self.core.read_index()
+        future = self._reads[read] = asyncio.get_running_loop().create_future()
+        self.wake()
+        try:
+            async with asyncio.timeout(timeout_s):
+                index: int = await future
+                await self.applier.reached(index)
+        finally:
+            self._reads.pop(read, None)
+        return index

@@ -1,0 +1,86 @@
+"""Keeps checkpoints and the last signed tree head, off the path of those who wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from psycopg import AsyncConnection
+
+
+class Notes:
+    """A receipt needs a checkpoint to exist, not to be stored here: every node holds it, and can sign the tree anew.
+
+    The last signed head is written without a sync of its own. It states a function of entries that are already durable,
+    and the next append's fsync covers it.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: AsyncConnection[Any] | None = None
+        self._queue: list[tuple[int, bytes]] = []
+        self._signed: tuple[int, bytes] | None = None
+        self._more = asyncio.Event()
+        self._waiting: list[tuple[int, asyncio.Future[bytes]]] = []
+        self.newest_size = 0
+        self.newest = b""
+
+    async def open(self) -> None:
+        self._connection = await AsyncConnection.connect(
+            self._dsn, autocommit=True, options="-c synchronous_commit=off"
+        )
+        cursor = await self._connection.execute("select size, note from ledger_checkpoint order by size desc limit 1")
+        row = await cursor.fetchone()
+        if row is not None:
+            self.newest_size, self.newest = row[0], bytes(row[1])
+
+    async def signed(self) -> tuple[int, bytes]:
+        """(size, root) of the largest tree this node has signed."""
+        assert self._connection is not None
+        row = await (await self._connection.execute("select size, root from ledger_signed")).fetchone()
+        assert row is not None
+        return row[0], bytes(row[1])
+
+    def keep(self, size: int, note: bytes) -> None:
+        """Queues a checkpoint for storing and answers whoever waited for one that large."""
+        self._queue.append((size, note))
+        self.newest_size, self.newest = size, note
+        self._more.set()
+        ready = [waiter for waiter in self._waiting if waiter[0] <= size]
+        self._waiting = [waiter for waiter in self._waiting if waiter[0] > size]
+        for _, future in ready:
+            if not future.done():
+                future.set_result(note)
+
+    def keep_signed(self, size: int, root: bytes) -> None:
+        self._signed = (size, root)
+        self._more.set()
+
+    async def covering(self, size: int) -> bytes:
+        """The newest checkpoint, as soon as there is one of at least `size`."""
+        if self.newest_size >= size:
+            return self.newest
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, future))
+        return await future
+
+    async def run(self) -> None:
+        assert self._connection is not None
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            queue, self._queue = self._queue, []
+            signed, self._signed = self._signed, None
+            async with self._connection.pipeline():
+                for size, note in queue:
+                    await self._connection.execute(
+                        "insert into ledger_checkpoint values (%b, %b) on conflict do nothing", (size, note)
+                    )
+                if signed is not None:
+                    await self._connection.execute(
+                        "update ledger_signed set size = %b, root = %b where size < %b", (*signed, signed[0])
+                    )
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()

@@ -1,0 +1,1 @@
+"""Raft as a pure state machine: messages and ticks in, a to-do list out. No I/O, no clock, no threads."""

@@ -1,0 +1,311 @@
+"""What a leader does: replicate, count majorities, confirm reads, hand over (Ongaro 2014, chapters 3, 4 and 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .messages import (
+    Append,
+    AppendReply,
+    ConfRefused,
+    Fetch,
+    Heartbeat,
+    HeartbeatReply,
+    NotLeader,
+    Overloaded,
+    ReadId,
+    ReadReply,
+    Record,
+    Ticket,
+    TimeoutNow,
+)
+from .quorum import agreed_index, has_majority
+
+if TYPE_CHECKING:
+    from .core import RaftCore
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the leader knows of one peer. While `probing`, one append at a time is out and `next` is a guess."""
+
+    next: int
+    match: int = 0
+    probing: bool = True
+    inflight: int = 0
+    silent: int = 0
+    active: bool = False
+    fetching: bool = False
+    round: int = 0
+
+    def probe(self) -> None:
+        """Goes back to what is proven; whatever was in flight is taken for lost."""
+        self.probing, self.inflight, self.fetching, self.silent = True, 0, False, 0
+        self.next = self.match + 1
+
+
+@dataclass(slots=True)
+class PendingRead:
+    read: ReadId
+    index: int
+    round: int
+    asker: int
+
+
+class Leadership:
+    """One term of leading. Thrown away on step-down, so nothing of it can leak into another term."""
+
+    def __init__(self, core: RaftCore) -> None:
+        self.core = core
+        self.first_index = core.log.last_index + 1
+        self.peers: dict[int, Progress] = {}
+        self.reads: list[PendingRead] = []
+        self.waiting_reads: list[tuple[ReadId, int]] = []
+        self.round = 0
+        self.sent_commit = 0
+        self.transfer_to = 0
+        self.transfer_ticks = 0
+        self.heartbeat_elapsed = 0
+        self.quorum_elapsed = 0
+        self.follow_conf()
+
+    def follow_conf(self) -> None:
+        """Keeps one Progress for every peer of the configuration in force."""
+        wanted = [peer for peer in self.core.log.conf.everyone if peer != self.core.node]
+        known = self.peers
+        self.peers = {peer: known.get(peer) or Progress(self.core.log.last_index + 1) for peer in wanted}
+
+    # -- proposing
+
+    @property
+    def own_term_committed(self) -> bool:
+        """The no-op that opened this term is committed: only now are reads and changes of members safe."""
+        return self.core.commit >= self.first_index
+
+    def propose(self, payloads: Sequence[object]) -> list[Ticket]:
+        core = self.core
+        if self.transfer_to:
+            raise NotLeader(self.transfer_to)
+        if core.uncommitted_bytes > core.config.max_uncommitted_bytes:
+            raise Overloaded(f"{core.uncommitted_bytes} bytes are uncommitted")
+        return [self._append(payload) for payload in payloads]
+
+    def _append(self, payload: object) -> Ticket:
+        core = self.core
+        record = core.seal(core.log.last, core.term, payload)
+        if record.conf is not None:
+            self._guard_conf(record)
+        core.log.append([record])
+        core.uncommitted_bytes += record.size
+        if record.conf is not None:
+            self.follow_conf()
+        return Ticket(record.term, record.index)
+
+    def _guard_conf(self, record: Record) -> None:
+        """One node at a time, and only after an entry of this term is committed (Ongaro's correction of 2015)."""
+        log = self.core.log
+        if not self.own_term_committed:
+            raise ConfRefused("no entry of this term is committed yet")
+        if log.conf_index > self.core.commit:
+            raise ConfRefused("an earlier change of members is not committed yet")
+        assert record.conf is not None
+        if len(set(log.conf.voters) ^ set(record.conf.voters)) > 1:
+            raise ConfRefused("voters change one at a time")
+
+    def open_term(self) -> None:
+        self._append(None)
+
+    # -- replicating
+
+    def flush(self) -> None:
+        """Sends what is new, once a turn, so that one message carries all that arrived meanwhile."""
+        core = self.core
+        told = core.commit > self.sent_commit
+        for peer, progress in self.peers.items():
+            sent = self._send_append(peer, progress)
+            if told and not sent:
+                self._send_heartbeat(peer, progress)
+        self.sent_commit = core.commit
+
+    def _send_append(self, peer: int, progress: Progress) -> bool:
+        core = self.core
+        limit = 1 if progress.probing else core.config.max_inflight
+        if progress.fetching or progress.inflight >= limit:
+            return False
+        if not progress.probing and progress.next > core.log.last_index:
+            return False
+        entries = core.log.slice(progress.next, core.config.max_append_bytes)
+        if entries is None:
+            progress.fetching = True
+            core.out.fetch.append(Fetch(peer, core.term, progress.next))
+            return False
+        self._emit_append(peer, progress, entries)
+        return True
+
+    def _emit_append(self, peer: int, progress: Progress, entries: Sequence[Record]) -> None:
+        core = self.core
+        prev = progress.next - 1
+        core.out.send.append(Append(core.node, peer, core.term, prev, core.log.term(prev), core.commit, entries))
+        progress.inflight += 1
+        if not progress.probing and entries:
+            progress.next = entries[-1].index + 1
+
+    def fetched(self, peer: int, entries: Sequence[Record]) -> None:
+        """The driver read old entries from the table for a lagging peer."""
+        progress = self.peers.get(peer)
+        if progress is None or not progress.fetching:
+            return
+        progress.fetching = False
+        if entries and entries[0].index == progress.next:
+            self._emit_append(peer, progress, entries)
+
+    def on_append_reply(self, message: AppendReply) -> None:
+        progress = self.peers.get(message.sender)
+        if progress is None:
+            return
+        progress.active, progress.silent = True, 0
+        progress.inflight = max(0, progress.inflight - 1)
+        if message.refused:
+            self._on_refusal(progress, message)
+        else:
+            self._on_match(message.sender, progress, message.match)
+
+    def _on_refusal(self, progress: Progress, message: AppendReply) -> None:
+        stale = message.refused != progress.next - 1 if progress.probing else message.refused <= progress.match
+        if stale:
+            return
+        guess = message.hint
+        log = self.core.log
+        while guess > progress.match and log.term(guess) > message.hint_term:
+            guess = log.first_of_term(guess) - 1
+        progress.probe()
+        progress.next = max(progress.match, min(guess, message.refused - 1)) + 1
+
+    def _on_match(self, peer: int, progress: Progress, match: int) -> None:
+        if match > self.core.log.last_index:
+            return
+        if progress.probing and match >= progress.match:
+            progress.probing, progress.inflight = False, 0
+            progress.next = match + 1
+        if match > progress.match:
+            progress.match = match
+            progress.next = max(progress.next, match + 1)
+            self.advance_commit()
+        self._try_transfer(peer)
+
+    def advance_commit(self) -> None:
+        """Commits by counting, but only entries of the own term (Raft, figure 8)."""
+        core = self.core
+        match = {peer: progress.match for peer, progress in self.peers.items()}
+        match[core.node] = core.log.durable
+        index = agreed_index(match, core.log.conf.voters)
+        if index > core.commit and core.log.term(index) == core.term:
+            core.commit_to(index)
+            self._release_waiting_reads()
+            self._leave_if_removed()
+
+    def _leave_if_removed(self) -> None:
+        """A leader that is no voter any more has committed its own removal: it says so and leads no longer."""
+        log = self.core.log
+        if self.core.node not in log.conf.voters and self.core.commit >= log.conf_index:
+            self.flush()
+            self.core.step_down()
+
+    def unreachable(self, peer: int) -> None:
+        """The transport lost its connection to `peer`: messages in flight may be gone."""
+        progress = self.peers.get(peer)
+        if progress is not None:
+            progress.probe()
+
+    # -- heartbeats, quorum check, reads
+
+    def tick(self) -> None:
+        core = self.core
+        self.heartbeat_elapsed += 1
+        self.quorum_elapsed += 1
+        for progress in self.peers.values():
+            progress.silent += progress.inflight > 0
+            if progress.silent > core.config.election_ticks:
+                progress.probe()
+        if self.quorum_elapsed >= core.config.election_ticks:
+            self.quorum_elapsed = 0
+            if not self._quorum_is_active():
+                core.step_down()
+                return
+        if self.heartbeat_elapsed >= core.config.heartbeat_ticks:
+            self.beat()
+        self._tick_transfer()
+
+    def _quorum_is_active(self) -> bool:
+        active = {peer for peer, progress in self.peers.items() if progress.active} | {self.core.node}
+        for progress in self.peers.values():
+            progress.active = False
+        return has_majority(active, self.core.log.conf.voters)
+
+    def beat(self) -> None:
+        self.heartbeat_elapsed = 0
+        for peer, progress in self.peers.items():
+            self._send_heartbeat(peer, progress)
+
+    def _send_heartbeat(self, peer: int, progress: Progress) -> None:
+        core = self.core
+        commit = min(progress.match, core.commit)
+        core.out.send.append(Heartbeat(core.node, peer, core.term, commit, self.round))
+
+    def on_heartbeat_reply(self, message: HeartbeatReply) -> None:
+        progress = self.peers.get(message.sender)
+        if progress is None:
+            return
+        progress.active = True
+        progress.round = max(progress.round, message.round)
+        self._confirm_reads()
+
+    def read(self, read: ReadId, asker: int) -> None:
+        """Serves `read` once a heartbeat round that starts now is answered by a majority."""
+        if not self.own_term_committed:
+            self.waiting_reads.append((read, asker))
+            return
+        self.round += 1
+        self.reads.append(PendingRead(read, self.core.commit, self.round, asker))
+        self.beat()
+        self._confirm_reads()
+
+    def _release_waiting_reads(self) -> None:
+        if self.own_term_committed:
+            waiting, self.waiting_reads = self.waiting_reads, []
+            for read, asker in waiting:
+                self.read(read, asker)
+
+    def _confirm_reads(self) -> None:
+        core = self.core
+        still: list[PendingRead] = []
+        for pending in self.reads:
+            heard = {peer for peer, progress in self.peers.items() if progress.round >= pending.round}
+            if not has_majority(heard | {core.node}, core.log.conf.voters):
+                still.append(pending)
+            elif pending.asker == core.node:
+                core.out.reads.append((pending.read, pending.index))
+            else:
+                core.out.send.append(ReadReply(core.node, pending.asker, core.term, pending.read, pending.index))
+        self.reads = still
+
+    # -- handing over
+
+    def transfer(self, to: int) -> None:
+        if to not in self.peers or to not in self.core.log.conf.voters:
+            raise ConfRefused(f"node {to} cannot lead: it is not another voter")
+        self.transfer_to, self.transfer_ticks = to, 0
+        self._try_transfer(to)
+
+    def _try_transfer(self, peer: int) -> None:
+        core = self.core
+        if peer == self.transfer_to and self.peers[peer].match == core.log.last_index:
+            core.out.send.append(TimeoutNow(core.node, peer, core.term))
+
+    def _tick_transfer(self) -> None:
+        if self.transfer_to:
+            self.transfer_ticks += 1
+            if self.transfer_ticks > self.core.config.election_ticks:
+                self.transfer_to = 0

@@ -1,0 +1,152 @@
+"""The node's side of its Unix socket: commands, proofs and status for its own HTTP workers and its operator."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from .entry import Entry
+from .node import Node
+from .proof import ProofError
+from .raft.messages import NotLeader
+from .submit import Unavailable
+from .wire import FrameProtocol
+
+log = logging.getLogger("ballot.rpc")
+
+Method = Callable[[Any], Awaitable[Any]]
+
+
+class RpcServer:
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._server: asyncio.AbstractServer | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._methods: dict[str, Method] = {
+            "submit": self._submit,
+            "status": self._status,
+            "wait": self._wait,
+            "read_index": self._read_index,
+            "inclusion": self._inclusion,
+            "consistency": self._consistency,
+            "checkpoint": self._checkpoint,
+        }
+
+    async def start(self) -> None:
+        path = self._node.settings.socket
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with suppress(FileNotFoundError):
+            path.unlink()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: FrameProtocol(self._on_frame), str(path))
+        os.chmod(path, 0o600)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+
+    def _on_frame(self, link: FrameProtocol, frame: Any) -> None:
+        task = asyncio.ensure_future(self._answer(link, frame))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, link: FrameProtocol, frame: Any) -> None:
+        number, method, argument = frame
+        try:
+            link.send([number, True, await self._methods[method](argument)])
+        except (Unavailable, NotLeader, TimeoutError, ProofError, LookupError) as error:
+            link.send([number, False, str(error) or type(error).__name__])
+        except Exception:
+            log.exception("a call failed", extra={"method": method})
+            link.send([number, False, "internal error"])
+
+    # -- methods
+
+    async def _submit(self, argument: Any) -> dict[str, Any]:
+        command, receipt, timeout_s = argument
+        node = self._node
+        verdict = await node.submitter.submit(command, receipt=receipt, timeout_s=timeout_s)
+        if verdict.refusal:
+            return {"index": verdict.index, "refusal": verdict.refusal, "detail": verdict.detail}
+        entry = (await node.read_committed(verdict.index, verdict.index))[0]
+        answer = {
+            "index": entry.index,
+            "new": verdict.new,
+            "kind": entry.kind,
+            "time_us": entry.time_us,
+            "header": entry.header,
+            "public": entry.public,
+            "salt": entry.salt,
+        }
+        if receipt:
+            answer |= await self._receipt(entry)
+        return answer
+
+    async def _receipt(self, entry: Entry) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(8):
+                note = await self._node.notes.covering(entry.index)
+        except TimeoutError as error:
+            raise Unavailable("recorded, but no majority has signed a checkpoint yet: ask again") from error
+        return {"note": note, "proof": await self._inclusion([entry.index, size_of(note)])}
+
+    async def _status(self, _: Any) -> dict[str, Any]:
+        node = self._node
+        core, clock = node.core, node.clock
+        return {
+            "node": core.node,
+            "origin": node.membership.origin,
+            "role": core.role,
+            "leader": core.leader,
+            "term": core.term,
+            "commit": core.commit,
+            "last": core.log.last_index,
+            "durable": core.log.durable,
+            "applied": node.applier.applied,
+            "checkpoint": node.notes.newest_size,
+            "voters": list(core.log.conf.voters),
+            "learners": list(core.log.conf.learners),
+            "connected": node.transport.connected(),
+            "match": {peer: p.match for peer, p in core.leadership.peers.items()} if core.leadership else {},
+            "clock": {
+                "now_us": clock.now_us(),
+                "correction_us": clock.correction_us,
+                "synchronised": clock.synchronised,
+                "offsets": {peer: [s.offset_us, s.round_trip_us] for peer, s in clock.offsets().items()},
+            },
+        }
+
+    async def _wait(self, argument: Any) -> int:
+        index, timeout_s = argument
+        async with asyncio.timeout(timeout_s):
+            await self._node.applier.reached(index)
+        return self._node.applier.applied
+
+    async def _read_index(self, timeout_s: Any) -> int:
+        return await self._node.read_index(timeout_s)
+
+    async def _inclusion(self, argument: Any) -> list[bytes]:
+        index, size = argument
+        tree = self._node.applier.tree
+        await self._node.applier.fetch_tiles(tree.inclusion_tiles(index - 1, size))
+        return tree.inclusion_proof(index - 1, size)
+
+    async def _consistency(self, argument: Any) -> list[bytes]:
+        old, new = argument
+        tree = self._node.applier.tree
+        await self._node.applier.fetch_tiles(tree.consistency_tiles(old, new))
+        return tree.consistency_proof(old, new)
+
+    async def _checkpoint(self, _: Any) -> bytes:
+        return self._node.notes.newest
+
+
+def size_of(note: bytes) -> int:
+    """The size a checkpoint of our own states; its signatures were verified when it was made or arrived."""
+    return int(note.split(b"\n", 2)[1])

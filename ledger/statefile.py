@@ -1,0 +1,85 @@
+"""A small file outside the database's directory that catches a wiped or restored database (rule R7).
+
+It holds the node's id, its incarnation (how often it started), term and vote, written and synced on change, and the
+last index it made durable, written without a sync: it can lag behind the database but never lead it. So a database
+that is behind this file has lost something, and must not vote under the old id.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+_RECORD = struct.Struct(">8sIQQQQI")
+_MAGIC = b"BLSTATE1"
+
+
+class Amnesia(Exception):
+    """The database has forgotten what this node promised or stored."""
+
+
+@dataclass
+class NodeState:
+    node: int
+    incarnation: int = 0
+    term: int = 0
+    vote: int = 0
+    last_index: int = 0
+
+
+class StateFile:
+    def __init__(self, path: Path, node: int) -> None:
+        """Opens or makes the file. Raises Amnesia when it belongs to another node or is damaged."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        data = os.pread(self._file, _RECORD.size, 0)
+        self.state = self._parse(path, data) if data else NodeState(node)
+        if self.state.node != node:
+            raise Amnesia(f"{path} belongs to node {self.state.node}, not to node {node}")
+
+    @staticmethod
+    def _parse(path: Path, data: bytes) -> NodeState:
+        if len(data) != _RECORD.size or data[:8] != _MAGIC:
+            raise Amnesia(f"{path} is damaged")
+        _, node, incarnation, term, vote, last, check = _RECORD.unpack(data)
+        if check != (node + incarnation + term + vote + last) & 0xFFFFFFFF:
+            raise Amnesia(f"{path} is damaged")
+        return NodeState(node, incarnation, term, vote, last)
+
+    def begin(self, term: int, vote: int, last_index: int) -> int:
+        """Compares the database with what was promised, counts this start, returns the incarnation. Raises Amnesia."""
+        state = self.state
+        if term < state.term or last_index < state.last_index or (term == state.term and vote != state.vote):
+            raise Amnesia(
+                f"the database stands at term {term}, vote {vote}, entry {last_index}, behind what this node promised "
+                f"(term {state.term}, vote {state.vote}, entry {state.last_index}): it was wiped or restored, and must "
+                "rejoin the cluster under a new node id"
+            )
+        state.incarnation += 1
+        state.term, state.vote, state.last_index = term, vote, last_index
+        self._write(sync=True)
+        return state.incarnation
+
+    def lower(self, last_index: int) -> None:
+        """Before a truncation: whether or not its COMMIT is seen, the file must not lead the database."""
+        self.state.last_index = min(self.state.last_index, last_index)
+        self._write(sync=False)
+
+    def record(self, term: int, vote: int, last_index: int) -> None:
+        """After a COMMIT and before anything that rests on it leaves the node."""
+        state = self.state
+        changed = (term, vote) != (state.term, state.vote)
+        state.term, state.vote, state.last_index = term, vote, last_index
+        self._write(sync=changed)
+
+    def _write(self, *, sync: bool) -> None:
+        state = self.state
+        numbers = (state.node, state.incarnation, state.term, state.vote, state.last_index)
+        os.pwrite(self._file, _RECORD.pack(_MAGIC, *numbers, sum(numbers) & 0xFFFFFFFF), 0)
+        if sync:
+            os.fdatasync(self._file)
+
+    def close(self) -> None:
+        os.close(self._file)

@@ -1,0 +1,83 @@
+"""Length-prefixed msgpack frames on a stream: `be32(length) ‖ msgpack`, for peers and for the node's own socket."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgpack
+
+MAX_FRAME_BYTES = 64 << 20
+_LENGTH = struct.Struct(">I")
+
+
+class WireError(ValueError):
+    """A frame that is too long or is not msgpack."""
+
+
+def pack(message: Any) -> bytes:
+    body = cast(bytes, msgpack.packb(message, use_bin_type=True))
+    return _LENGTH.pack(len(body)) + body
+
+
+def unpack(body: bytes) -> Any:
+    """Raises WireError."""
+    try:
+        return msgpack.unpackb(body, raw=False, use_list=True, strict_map_key=False)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise WireError(f"not msgpack: {error}") from error
+
+
+class FrameProtocol(asyncio.Protocol):
+    """Splits a stream into frames. A malformed stream is closed: nothing after it could be trusted."""
+
+    def __init__(
+        self, on_frame: Callable[[FrameProtocol, Any], None], on_lost: Callable[[FrameProtocol], None] | None = None
+    ) -> None:
+        self._on_frame, self._on_lost = on_frame, on_lost
+        self._buffer = bytearray()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        if self._on_lost is not None:
+            self._on_lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        position = 0
+        try:
+            while len(self._buffer) - position >= 4:
+                (length,) = _LENGTH.unpack_from(self._buffer, position)
+                if length > MAX_FRAME_BYTES:
+                    raise WireError(f"a frame of {length} bytes")
+                if len(self._buffer) - position - 4 < length:
+                    break
+                body = bytes(memoryview(self._buffer)[position + 4 : position + 4 + length])
+                position += 4 + length
+                self._on_frame(self, unpack(body))
+        except WireError:
+            self.close()
+            return
+        del self._buffer[:position]
+
+    def send(self, message: Any) -> bool:
+        """False when the connection is gone: the message is lost."""
+        if self.transport is None or self.transport.is_closing():
+            return False
+        self.transport.write(pack(message))
+        return True
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to be sent."""
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.transport.close()

@@ -1,0 +1,1 @@
+"""The log, read again: audit, recount, rebuild and export."""

@@ -1,0 +1,239 @@
+"""What may be asked of the ledger. A command is an imperative; carried out, it becomes events.
+
+Every command can be sent again safely: `command` (16 bytes, chosen by whoever asks first) or the content itself is its
+natural key. All ids are raw bytes; `election` is the 16-byte id of a draft, `eid` the 32-byte hash of its definition.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True, array_like=True):
+    """Base of all commands; on the wire a msgpack array that begins with the name."""
+
+
+class RegisterUser(Command, frozen=True):
+    """The e-mailed code was confirmed. `user` is used only if `tag` (keyed hash of the address) has no id yet."""
+
+    command: bytes
+    user: bytes
+    tag: bytes
+    address: str
+    password_hash: bytes
+
+
+class ChangePassword(Command, frozen=True):
+    command: bytes
+    user: bytes
+    tag: bytes
+    password_hash: bytes
+
+
+class EnrolIdentityKey(Command, frozen=True):
+    """`signature` is PSS(identity, F(identity-key, user, n))."""
+
+    user: bytes
+    n: bytes
+    signature: bytes
+
+
+class GrantRole(Command, frozen=True):
+    """`by` is empty when the operator grants it at the node itself."""
+
+    user: bytes
+    role: str
+    by: bytes
+
+
+class DraftElection(Command, frozen=True):
+    election: bytes
+    organiser: bytes
+    draft: bytes
+
+
+class AmendElection(Command, frozen=True):
+    command: bytes
+    election: bytes
+    organiser: bytes
+    draft: bytes
+
+
+class NewVoter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """`voter` is used only if the address has no id yet; `salt` (32 bytes) hides the address in the roll's leaf."""
+
+    voter: bytes
+    tag: bytes
+    address: str
+    salt: bytes
+    weight: int
+
+
+class AddVoters(Command, frozen=True):
+    command: bytes
+    election: bytes
+    organiser: bytes
+    voters: list[NewVoter]
+
+
+class EnrolTrustee(Command, frozen=True):
+    """`proof` is PSS(trustee, F(trustee-key, election, name, n))."""
+
+    election: bytes
+    name: str
+    n: bytes
+    proof: bytes
+
+
+class OpenElection(Command, frozen=True):
+    """Freezes roll and definition. `trustee_key` is the cluster's own (PKCS #8 PEM) or empty."""
+
+    election: bytes
+    organiser: bytes
+    definition: bytes
+    leaves: list[bytes]
+    root: bytes
+    registrar_keys: list[bytes]
+    trustee_key: bytes
+
+
+class CloseElection(Command, frozen=True):
+    """`by` is empty when the schedule closes it."""
+
+    election: bytes
+    by: bytes
+
+
+class CancelElection(Command, frozen=True):
+    election: bytes
+    by: bytes
+
+
+class IssueCredential(Command, frozen=True):
+    """`identity` is H(rsa-key, n) of the voter's identity key."""
+
+    election: bytes
+    eid: bytes
+    voter: bytes
+    identity: bytes
+    blinded: bytes
+    identity_sig: bytes
+    blind_sig: bytes
+
+
+class CastBallot(Command, frozen=True):
+    """`body` is exactly F(ballot, cast, sig), its signatures checked by whoever submits it."""
+
+    election: bytes
+    body: bytes
+
+
+class PublishBallots(Command, frozen=True):
+    """One chunk of the board: ballots in the order of their names, the SHA-256 of each."""
+
+    election: bytes
+    chunk: int
+    last: bool
+    ballots: list[bytes]
+
+
+class EraseCasts(Command, frozen=True):
+    """`first` to `last`: a run of casts that all belong to `election`."""
+
+    election: bytes
+    first: int
+    last: int
+    final: bool
+
+
+class ReleaseTrusteeKey(Command, frozen=True):
+    """`signature` is PSS(trustee, F(release, eid, u64 size, root)) for a checkpoint that covers the whole board."""
+
+    election: bytes
+    number: int
+    p: bytes
+    q: bytes
+    size: int
+    root: bytes
+    signature: bytes
+
+
+class PublishSeeds(Command, frozen=True):
+    """Seeds of the board's ballots in board order, 32 bytes each, empty for an invalid ballot."""
+
+    election: bytes
+    chunk: int
+    last: bool
+    seeds: list[bytes]
+
+
+class PublishTally(Command, frozen=True):
+    """The count document (RFC 8785)."""
+
+    election: bytes
+    document: bytes
+
+
+class AttestTally(Command, frozen=True):
+    """A node's own count. `digest` is SHA-256 of its count document; `signature` is PSS(node, F(attest, ...))."""
+
+    election: bytes
+    node: int
+    digest: bytes
+    signature: bytes
+
+
+class ClaimUnused(Command, frozen=True):
+    """A holder says that a credential was never cast."""
+
+    election: bytes
+    eid: bytes
+    bpk: bytes
+    prefix: bytes
+    credential: bytes
+    signature: bytes
+
+
+AnyCommand = (
+    RegisterUser
+    | ChangePassword
+    | EnrolIdentityKey
+    | GrantRole
+    | DraftElection
+    | AmendElection
+    | AddVoters
+    | EnrolTrustee
+    | OpenElection
+    | CloseElection
+    | CancelElection
+    | IssueCredential
+    | CastBallot
+    | PublishBallots
+    | EraseCasts
+    | ReleaseTrusteeKey
+    | PublishSeeds
+    | PublishTally
+    | AttestTally
+    | ClaimUnused
+)
+
+_decoder = msgspec.msgpack.Decoder(AnyCommand)
+_encoder = msgspec.msgpack.Encoder()
+
+
+class CommandError(ValueError):
+    """Bytes that are not a command."""
+
+
+def encode_command(command: AnyCommand) -> bytes:
+    encoded: bytes = _encoder.encode(command)
+    return encoded
+
+
+def decode_command(data: bytes) -> AnyCommand:
+    """Raises CommandError."""
+    try:
+        command: AnyCommand = _decoder.decode(data)
+        return command
+    except msgspec.MsgspecError as error:
+        raise CommandError(f"not a command: {error}") from error

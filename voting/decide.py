@@ -1,0 +1,85 @@
+"""Decides: a command against the state, to events or a named refusal. Pure: no clock, no randomness, no I/O.
+
+Signatures, keys and proofs were checked by the worker that submits; what is settled here is order and uniqueness,
+because only the leader's single queue can settle those. Every function is a flat ladder of refusals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..ledger.machine import Decision, Known
+from . import commands as c
+from .ballot import BallotError, parse_ballot
+from .decisions import accounts, casting, elections, publishing
+from .decisions.base import View
+from .tables import Key
+
+
+def reads(command: c.AnyCommand) -> list[tuple[str, Key]]:
+    """The rows that deciding on `command` looks at: what must be loaded before `decide`."""
+    keys: list[tuple[str, Key]] = []
+    for name, table in (("command", "commands"), ("election", "elections"), ("user", "users"), ("tag", "accounts")):
+        if (value := getattr(command, name, None)) is not None:
+            keys.append((table, (value,)))
+    extra = _READS.get(type(command))
+    return keys + (extra(command) if extra else [])
+
+
+def decide(view: View, command: c.AnyCommand, now_us: int) -> Decision:
+    """The events that `command` becomes, the entry that it already became, or why it may not."""
+    done = view.get("commands", command.command) if hasattr(command, "command") else None
+    if done is not None:
+        return Known(done["at"])
+    return _DECIDE[type(command)](view, command, now_us)
+
+
+def _cast_reads(cmd: Any) -> list[tuple[str, Key]]:
+    try:
+        ballot = parse_ballot(cmd.body)
+    except BallotError:
+        return []
+    return [("casts", (ballot.eid, ballot.bid))]
+
+
+def _voter_reads(cmd: Any) -> list[tuple[str, Key]]:
+    accounts_and_roll = [[("accounts", (new.tag,)), ("roll_tags", (cmd.election, new.tag))] for new in cmd.voters]
+    return [key for keys in accounts_and_roll for key in keys]
+
+
+_READS: dict[type[Any], Callable[[Any], list[tuple[str, Key]]]] = {
+    c.GrantRole: lambda cmd: [("roles", (cmd.user, cmd.role))],
+    c.AddVoters: _voter_reads,
+    c.IssueCredential: lambda cmd: [
+        ("roll", (cmd.election, cmd.voter)),
+        ("users", (cmd.voter,)),
+        ("credentials", (cmd.eid, cmd.voter)),
+    ],
+    c.CastBallot: _cast_reads,
+    c.ReleaseTrusteeKey: lambda cmd: [("trustees", (cmd.election, cmd.number))],
+    c.AttestTally: lambda cmd: [("attestations", (cmd.election, cmd.node))],
+}
+
+_DECIDE: dict[type[Any], Callable[[View, Any, int], Decision]] = {
+    c.RegisterUser: accounts.register,
+    c.ChangePassword: accounts.change_password,
+    c.EnrolIdentityKey: accounts.enrol_identity,
+    c.GrantRole: accounts.grant_role,
+    c.DraftElection: elections.draft,
+    c.AmendElection: elections.amend,
+    c.AddVoters: elections.add_voters,
+    c.EnrolTrustee: elections.enrol_trustee,
+    c.OpenElection: elections.open,
+    c.CloseElection: elections.close,
+    c.CancelElection: elections.cancel,
+    c.IssueCredential: casting.issue,
+    c.CastBallot: casting.cast,
+    c.ClaimUnused: casting.claim_unused,
+    c.PublishBallots: publishing.publish,
+    c.EraseCasts: publishing.erase,
+    c.ReleaseTrusteeKey: publishing.release,
+    c.PublishSeeds: publishing.seeds,
+    c.PublishTally: publishing.tally,
+    c.AttestTally: publishing.attest,
+}

@@ -1,0 +1,46 @@
+"""Decisions on accounts, identity keys and roles."""
+
+from __future__ import annotations
+
+from ...ledger.machine import Decision, Known, Refusal
+from .. import commands as c
+from .base import View, event
+
+ROLES = ("admin", "organiser")
+
+
+def register(view: View, cmd: c.RegisterUser, now_us: int) -> Decision:
+    account = view.get("accounts", cmd.tag)
+    if account is not None and account.get("password_at"):
+        return Refusal("AddressTaken", "this address has an account")
+    user = cmd.user if account is None else account["user_id"]
+    private = {"tag": cmd.tag, "address": cmd.address, "password_hash": cmd.password_hash}
+    return event("UserRegistered", {"command": cmd.command, "user": user}, private)
+
+
+def change_password(view: View, cmd: c.ChangePassword, now_us: int) -> Decision:
+    account = view.get("accounts", cmd.tag)
+    if account is None or account["user_id"] != cmd.user:
+        return Refusal("UnknownUser", "there is no such account")
+    private = {"tag": cmd.tag, "password_hash": cmd.password_hash}
+    return event("PasswordChanged", {"command": cmd.command, "user": cmd.user}, private)
+
+
+def enrol_identity(view: View, cmd: c.EnrolIdentityKey, now_us: int) -> Decision:
+    user = view.get("users", cmd.user)
+    if user is None:
+        return Refusal("UnknownUser", "there is no such user")
+    if user.get("identity_n") == cmd.n:
+        return Known(user["at"])
+    return event("IdentityKeyEnrolled", {"user": cmd.user, "n": cmd.n, "signature": cmd.signature})
+
+
+def grant_role(view: View, cmd: c.GrantRole, now_us: int) -> Decision:
+    if cmd.role not in ROLES:
+        return Refusal("UnknownRole", f"a role is one of {', '.join(ROLES)}")
+    if view.get("users", cmd.user) is None:
+        return Refusal("UnknownUser", "there is no such user")
+    held = view.get("roles", cmd.user, cmd.role)
+    if held is not None:
+        return Known(held["at"])
+    return event("RoleGranted", {"user": cmd.user, "role": cmd.role, "by": cmd.by})

@@ -1,0 +1,92 @@
+"""Decisions on credentials and ballots: who may vote, and only once."""
+
+from __future__ import annotations
+
+import hashlib
+
+from ...ledger.machine import Decision, Known, Refusal
+from .. import commands as c
+from ..ballot import BallotError, parse_ballot
+from ..envelope import ballot_id
+from ..tables import Row
+from .base import View, event
+
+
+def _refuse_voting(election: Row | None, now_us: int) -> Refusal | None:
+    if election is None:
+        return Refusal("UnknownElection", "there is no such election")
+    if election["status"] in ("draft", "frozen"):
+        return Refusal("ElectionNotOpen", "the election has not opened yet")
+    if election["status"] == "cancelled":
+        return Refusal("ElectionCancelled", "the election was cancelled")
+    if election["status"] != "open" or 0 < election["closes_us"] <= now_us:
+        return Refusal("ElectionClosed", "the election is closed")
+    if now_us < election["opens_us"]:
+        return Refusal("ElectionNotOpen", "the election has not opened yet")
+    return None
+
+
+def issue(view: View, cmd: c.IssueCredential, now_us: int) -> Decision:
+    election = view.get("elections", cmd.election)
+    if refusal := _refuse_voting(election, now_us):
+        return refusal
+    assert election is not None
+    if election["eid"] != cmd.eid:
+        return Refusal("WrongElection", "the request names another election")
+    if view.get("roll", cmd.election, cmd.voter) is None:
+        return Refusal("NotOnRoll", "the voter is not on the roll of this election")
+    user = view.get("users", cmd.voter)
+    if user is None or user.get("identity") != cmd.identity:
+        return Refusal("WrongIdentityKey", "the request is not signed with the identity key in force")
+    issued = view.get("credentials", cmd.eid, cmd.voter)
+    if issued is not None:
+        if issued["blinded"] == hashlib.sha256(cmd.blinded).digest():
+            return Known(issued["issued_at"])
+        return Refusal("AlreadyIssued", "a credential was issued for another ballot key")
+    public = {
+        "election": cmd.election,
+        "eid": cmd.eid,
+        "voter": cmd.voter,
+        "identity": cmd.identity,
+        "blinded": cmd.blinded,
+        "identity_sig": cmd.identity_sig,
+        "blind_sig": cmd.blind_sig,
+    }
+    return event("CredentialIssued", public)
+
+
+def cast(view: View, cmd: c.CastBallot, now_us: int) -> Decision:
+    try:
+        ballot = parse_ballot(cmd.body)
+    except BallotError as error:
+        return Refusal(error.name, str(error))
+    election = view.get("elections", cmd.election)
+    if election is not None and election.get("eid") not in (None, ballot.eid):
+        return Refusal("WrongElection", "the ballot is for another election")
+    spent = view.get("casts", ballot.eid, ballot.bid)
+    if spent is not None and spent["name"] == ballot.name:
+        return Known(spent["cast_at"])
+    if refusal := _refuse_voting(election, now_us):
+        return refusal
+    if spent is not None:
+        return Refusal("AlreadyCast", "this credential was spent on another ballot")
+    return event("BallotCast", {"election": cmd.election, "eid": ballot.eid}, cmd.body)
+
+
+def claim_unused(view: View, cmd: c.ClaimUnused, now_us: int) -> Decision:
+    bid = ballot_id(cmd.bpk)
+    election = view.get("elections", cmd.election)
+    if election is None or not election.get("closed_at"):
+        return Refusal("NotClosed", "claims are taken after the close")
+    claimed = view.get("unused_claims", cmd.eid, bid)
+    if claimed is not None:
+        return Known(claimed["claimed_at"])
+    public = {
+        "election": cmd.election,
+        "eid": cmd.eid,
+        "bpk": cmd.bpk,
+        "prefix": cmd.prefix,
+        "credential": cmd.credential,
+        "signature": cmd.signature,
+    }
+    return event("CredentialUnused", public)

@@ -1,0 +1,118 @@
+"""Decisions on the life of an election, from draft to close."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...ledger.machine import Decision, Draft, Known, Refusal
+from .. import commands as c
+from ..definition import election_id
+from ..tables import Row
+from .base import View, event
+
+
+def _refuse_organiser(election: Row | None, by: bytes) -> Refusal | None:
+    if election is None:
+        return Refusal("UnknownElection", "there is no such election")
+    if election["organiser"] != by:
+        return Refusal("NotOrganiser", "only the election's organiser may do this")
+    return None
+
+
+def _refuse_draft_change(election: Row | None, by: bytes) -> Refusal | None:
+    if refusal := _refuse_organiser(election, by):
+        return refusal
+    if election is not None and election["status"] != "draft":
+        return Refusal("NotADraft", f"the election is {election['status']}")
+    return None
+
+
+def draft(view: View, cmd: c.DraftElection, now_us: int) -> Decision:
+    known = view.get("elections", cmd.election)
+    if known is not None:
+        return Known(known["drafted_at"])
+    return event("ElectionDrafted", {"election": cmd.election, "organiser": cmd.organiser, "draft": cmd.draft})
+
+
+def amend(view: View, cmd: c.AmendElection, now_us: int) -> Decision:
+    if refusal := _refuse_draft_change(view.get("elections", cmd.election), cmd.organiser):
+        return refusal
+    return event("ElectionAmended", {"command": cmd.command, "election": cmd.election, "draft": cmd.draft})
+
+
+def add_voters(view: View, cmd: c.AddVoters, now_us: int) -> Decision:
+    if refusal := _refuse_draft_change(view.get("elections", cmd.election), cmd.organiser):
+        return refusal
+    voters: list[list[Any]] = []
+    hidden: list[list[Any]] = []
+    seen: set[bytes] = set()
+    for new in cmd.voters:
+        if new.tag in seen or view.get("roll_tags", cmd.election, new.tag) is not None:
+            continue
+        seen.add(new.tag)
+        account = view.get("accounts", new.tag)
+        voter = new.voter if account is None else account["user_id"]
+        voters.append([voter, new.weight])
+        hidden.append([voter, new.tag, new.address, new.salt])
+    public = {"command": cmd.command, "election": cmd.election, "voters": voters}
+    return event("VotersAdded", public, {"addresses": hidden})
+
+
+def enrol_trustee(view: View, cmd: c.EnrolTrustee, now_us: int) -> Decision:
+    election = view.get("elections", cmd.election)
+    if election is None:
+        return Refusal("UnknownElection", "there is no such election")
+    number = (election.get("trustee_count") or 0) + 1
+    if election["status"] != "draft":
+        return Refusal("NotADraft", f"the election is {election['status']}")
+    public = {"election": cmd.election, "number": number, "name": cmd.name, "n": cmd.n, "proof": cmd.proof}
+    return event("TrusteeEnrolled", public)
+
+
+def open(view: View, cmd: c.OpenElection, now_us: int) -> Decision:
+    election = view.get("elections", cmd.election)
+    if refusal := _refuse_organiser(election, cmd.organiser):
+        return refusal
+    assert election is not None
+    eid = election_id(cmd.definition)
+    if election.get("eid") is not None:
+        return Refusal("AlreadyOpened", "the election was opened before")
+    if election["status"] not in ("draft", "frozen"):
+        return Refusal("NotADraft", f"the election is {election['status']}")
+    if (election.get("roll_size") or 0) != len(cmd.leaves) or not cmd.leaves:
+        return Refusal("RollChanged", "the roll changed meanwhile, or is empty: look at it and open again")
+    frozen: list[Draft] = []
+    if election["status"] == "draft":
+        roll = {"election": cmd.election, "leaves": cmd.leaves, "root": cmd.root, "size": len(cmd.leaves)}
+        frozen = event("RollFrozen", roll)
+    elif election["roll_root"] != cmd.root:
+        return Refusal("RollChanged", "the roll is frozen with another root")
+    public = {"election": cmd.election, "eid": eid, "definition": cmd.definition}
+    private = {"registrars": cmd.registrar_keys, "trustee": cmd.trustee_key}
+    return frozen + event("ElectionOpened", public, private)
+
+
+def close(view: View, cmd: c.CloseElection, now_us: int) -> Decision:
+    election = view.get("elections", cmd.election)
+    if cmd.by and (refusal := _refuse_organiser(election, cmd.by)):
+        return refusal
+    if election is None:
+        return Refusal("UnknownElection", "there is no such election")
+    if election.get("closed_at"):
+        return Known(election["closed_at"])
+    if election["status"] != "open":
+        return Refusal("NotOpen", f"the election is {election['status']}")
+    public = {"election": cmd.election, "eid": election["eid"], "casts": election.get("cast_count") or 0, "by": cmd.by}
+    return event("ElectionClosed", public)
+
+
+def cancel(view: View, cmd: c.CancelElection, now_us: int) -> Decision:
+    election = view.get("elections", cmd.election)
+    if refusal := _refuse_organiser(election, cmd.by):
+        return refusal
+    assert election is not None
+    if election["status"] == "cancelled":
+        return Known(election["at"])
+    if election["status"] not in ("draft", "frozen", "open"):
+        return Refusal("TooLate", f"the election is {election['status']}")
+    return event("ElectionCancelled", {"election": cmd.election, "by": cmd.by})

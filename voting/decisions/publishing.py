@@ -1,0 +1,84 @@
+"""Decisions after the close: the board, erasure, keys, seeds, the count and who attests it."""
+
+from __future__ import annotations
+
+from ...ledger.machine import Decision, Known, Refusal
+from .. import commands as c
+from .base import View, event
+
+
+def publish(view: View, cmd: c.PublishBallots, now_us: int) -> Decision:
+    election = view.get("elections", cmd.election)
+    if election is None or election["status"] != "closed":
+        return Refusal("NotClosed", "ballots are published after the close, once")
+    if cmd.chunk != (election.get("chunks") or 0):
+        return Refusal("OutOfOrder", f"chunk {election.get('chunks') or 0} comes next")
+    total = (election.get("published") or 0) + len(cmd.ballots)
+    if cmd.last != (total == election["closed_count"]):
+        return Refusal("BoardIncomplete", f"{total} of {election['closed_count']} ballots, last: {cmd.last}")
+    public = {"election": cmd.election, "eid": election["eid"], "chunk": cmd.chunk, "last": cmd.last}
+    return event("BallotsPublished", public | {"ballots": cmd.ballots})
+
+
+def erase(view: View, cmd: c.EraseCasts, now_us: int) -> Decision:
+    election = view.get("elections", cmd.election)
+    if election is None or not election.get("published_at"):
+        return Refusal("NotPublished", "casts are erased after they were published")
+    if election.get("erased_at"):
+        return Known(election["erased_at"])
+    public = {"election": cmd.election, "eid": election["eid"], "kind": "BallotCast", "reason": "published"}
+    return event("PrivateErased", public | {"first": cmd.first, "last": cmd.last, "final": cmd.final})
+
+
+def release(view: View, cmd: c.ReleaseTrusteeKey, now_us: int) -> Decision:
+    election = view.get("elections", cmd.election)
+    if election is None or not election.get("published_at"):
+        return Refusal("NotPublished", "keys are released after the board is published")
+    if cmd.size < election["published_at"]:
+        return Refusal("CheckpointTooEarly", "the checkpoint does not cover the whole board")
+    trustee = view.get("trustees", cmd.election, cmd.number)
+    if trustee is not None and trustee.get("released_at"):
+        return Known(trustee["released_at"])
+    public = {
+        "election": cmd.election,
+        "eid": election["eid"],
+        "number": cmd.number,
+        "p": cmd.p,
+        "q": cmd.q,
+        "size": cmd.size,
+        "root": cmd.root,
+        "signature": cmd.signature,
+    }
+    return event("TrusteeKeyReleased", public)
+
+
+def seeds(view: View, cmd: c.PublishSeeds, now_us: int) -> Decision:
+    election = view.get("elections", cmd.election)
+    if election is None or election["status"] != "published":
+        return Refusal("NotPublished", "seeds follow the board")
+    if cmd.chunk != (election.get("seed_chunks") or 0):
+        return Refusal("OutOfOrder", f"chunk {election.get('seed_chunks') or 0} comes next")
+    public = {"election": cmd.election, "eid": election["eid"], "chunk": cmd.chunk, "last": cmd.last}
+    return event("TallySeeds", public | {"seeds": cmd.seeds})
+
+
+def tally(view: View, cmd: c.PublishTally, now_us: int) -> Decision:
+    election = view.get("elections", cmd.election)
+    if election is None or not election.get("published_at"):
+        return Refusal("NotPublished", "the count follows the board")
+    if election.get("tally_at"):
+        return Known(election["tally_at"])
+    public = {"election": cmd.election, "eid": election["eid"], "document": cmd.document}
+    return event("TallyPublished", public)
+
+
+def attest(view: View, cmd: c.AttestTally, now_us: int) -> Decision:
+    election = view.get("elections", cmd.election)
+    if election is None or not election.get("tally_at"):
+        return Refusal("NotTallied", "there is no count to attest")
+    attested = view.get("attestations", cmd.election, cmd.node)
+    if attested is not None:
+        return Known(attested["at"])
+    agrees = cmd.digest == election["tally_digest"]
+    public = {"election": cmd.election, "eid": election["eid"], "node": cmd.node, "agrees": agrees}
+    return event("TallyAttested", public | {"digest": cmd.digest, "signature": cmd.signature})

@@ -1,0 +1,216 @@
+"""Folds an entry into changes of the state. Pure, and blind: it reads no state, so any two folds of a log agree.
+
+Changes to public tables follow from header and public payload alone, changes to private ones also from the private
+part, where it is still there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from ..ledger.entry import Entry
+from .ballot import parse_ballot
+from .definition import decode_definition
+from .envelope import ballot_id
+from .tables import Change, Clear, Put
+
+
+def fold(entry: Entry) -> list[Change]:
+    """The changes that `entry` makes, none for kinds that only concern the ledger itself."""
+    handler = _FOLD.get(entry.kind)
+    if handler is None:
+        return []
+    changes = handler(entry, entry.fields)
+    if "command" in entry.fields:
+        changes.append(Put("commands", (entry.fields["command"],)))
+    return changes
+
+
+def key_hash(modulus: bytes) -> bytes:
+    """H(rsa-key, modulus): how a key is named."""
+    return ballot_id(modulus)
+
+
+def _user_registered(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    changes: list[Change] = [Put("users", (public["user"],))]
+    if entry.private is not None:
+        values = {"user_id": public["user"], "address_at": entry.index, "password_at": entry.index}
+        changes.append(Put("accounts", (entry.private_fields["tag"],), values))
+    return changes
+
+
+def _password_changed(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    if entry.private is None:
+        return []
+    return [Put("accounts", (entry.private_fields["tag"],), {"password_at": entry.index})]
+
+
+def _identity_key_enrolled(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    return [Put("users", (public["user"],), {"identity_n": public["n"], "identity": key_hash(public["n"])})]
+
+
+def _role_granted(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    return [Put("roles", (public["user"], public["role"]))]
+
+
+def _election_drafted(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    values = {
+        "organiser": public["organiser"],
+        "draft": public["draft"],
+        "status": "draft",
+        "drafted_at": entry.index,
+        "disputed": False,
+    }
+    return [Put("elections", (public["election"],), values)]
+
+
+def _election_amended(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    return [Put("elections", (public["election"],), {"draft": public["draft"]})]
+
+
+def _election_cancelled(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    return [Put("elections", (public["election"],), {"status": "cancelled"})]
+
+
+def _voters_added(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    election = public["election"]
+    changes: list[Change] = [
+        Put("roll", (election, voter), {"weight": weight, "added_at": entry.index})
+        for voter, weight in public["voters"]
+    ]
+    changes.append(Put("elections", (election,), add={"roll_size": len(public["voters"])}))
+    for voter, tag, _address, _salt in entry.private_fields.get("addresses", []):
+        changes.append(Put("accounts", (tag,), {"user_id": voter, "address_at": entry.index}))
+        changes.append(Put("roll_tags", (election, tag), {"voter": voter}))
+    return changes
+
+
+def _roll_frozen(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    return [Put("elections", (public["election"],), {"status": "frozen", "roll_root": public["root"]})]
+
+
+def _trustee_enrolled(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    values = {"name": public["name"], "n": public["n"], "proof": public["proof"]}
+    return [
+        Put("trustees", (public["election"], public["number"]), values),
+        Put("elections", (public["election"],), add={"trustee_count": 1}),
+    ]
+
+
+def _election_opened(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    definition = decode_definition(public["definition"])
+    values = {
+        "status": "open",
+        "eid": public["eid"],
+        "definition": public["definition"],
+        "opens_us": definition.opens_us,
+        "closes_us": definition.closes_us,
+        "opened_at": entry.index,
+    }
+    changes: list[Change] = [Put("elections", (public["election"],), values)]
+    for number, trustee in enumerate(definition.trustees, 1):
+        named = {"name": trustee.name, "n": bytes.fromhex(trustee.n)}
+        changes.append(Put("trustees", (public["election"], number), named))
+    return changes
+
+
+def _credential_issued(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    blinded = hashlib.sha256(public["blinded"]).digest()
+    return [
+        Put("credentials", (public["eid"], public["voter"]), {"blinded": blinded, "issued_at": entry.index}),
+        Put("elections", (public["election"],), add={"issued": 1}),
+    ]
+
+
+def _ballot_cast(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    changes: list[Change] = [Put("elections", (public["election"],), add={"cast_count": 1})]
+    if entry.private is not None:
+        ballot = parse_ballot(entry.private)
+        changes.append(Put("casts", (ballot.eid, ballot.bid), {"name": ballot.name, "cast_at": entry.index}))
+    return changes
+
+
+def _election_closed(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    values = {"status": "closed", "closed_at": entry.index, "closed_count": public["casts"]}
+    return [Put("elections", (public["election"],), values)]
+
+
+def _ballots_published(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    eid = public["eid"]
+    changes: list[Change] = []
+    for position, body in enumerate(public["ballots"]):
+        name = hashlib.sha256(body).digest()
+        changes.append(Put("board", (eid, name), {"published_at": entry.index, "position": position}))
+    values = {"status": "published", "published_at": entry.index} if public["last"] else {}
+    counted = {"chunks": 1, "published": len(public["ballots"])}
+    changes.append(Put("elections", (public["election"],), values, counted))
+    return changes
+
+
+def _private_erased(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    if not public.get("final"):
+        return []
+    return [
+        Put("elections", (public["election"],), {"erased_at": entry.index}),
+        Clear("casts", "eid", public["eid"]),
+    ]
+
+
+def _trustee_key_released(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    values = {"p": public["p"], "q": public["q"], "released_at": entry.index}
+    return [Put("trustees", (public["election"], public["number"]), values)]
+
+
+def _tally_seeds(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    return [Put("elections", (public["election"],), add={"seed_chunks": 1})]
+
+
+def _tally_published(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    values = {
+        "status": "tallied",
+        "tally_at": entry.index,
+        "tally": public["document"],
+        "tally_digest": hashlib.sha256(public["document"]).digest(),
+    }
+    return [Put("elections", (public["election"],), values)]
+
+
+def _tally_attested(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    changes: list[Change] = [Put("attestations", (public["election"], public["node"]), {"digest": public["digest"]})]
+    if not public["agrees"]:
+        changes.append(Put("elections", (public["election"],), {"disputed": True}))
+    return changes
+
+
+def _credential_unused(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    return [
+        Put("unused_claims", (public["eid"], ballot_id(public["bpk"])), {"claimed_at": entry.index}),
+        Put("elections", (public["election"],), add={"unused": 1}),
+    ]
+
+
+_FOLD: dict[str, Callable[[Entry, dict[str, Any]], list[Change]]] = {
+    "UserRegistered": _user_registered,
+    "PasswordChanged": _password_changed,
+    "IdentityKeyEnrolled": _identity_key_enrolled,
+    "RoleGranted": _role_granted,
+    "ElectionDrafted": _election_drafted,
+    "ElectionAmended": _election_amended,
+    "ElectionCancelled": _election_cancelled,
+    "VotersAdded": _voters_added,
+    "RollFrozen": _roll_frozen,
+    "TrusteeEnrolled": _trustee_enrolled,
+    "ElectionOpened": _election_opened,
+    "CredentialIssued": _credential_issued,
+    "BallotCast": _ballot_cast,
+    "ElectionClosed": _election_closed,
+    "BallotsPublished": _ballots_published,
+    "PrivateErased": _private_erased,
+    "TrusteeKeyReleased": _trustee_key_released,
+    "TallySeeds": _tally_seeds,
+    "TallyPublished": _tally_published,
+    "TallyAttested": _tally_attested,
+    "CredentialUnused": _credential_unused,
+}

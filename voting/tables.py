@@ -1,0 +1,137 @@
+"""The shape of the state: tables of rows that entries change.
+
+One fold serves all: the projector carries the changes out in PostgreSQL, the leader lays those in flight over what is
+applied, and the auditor keeps them in dictionaries. A row remembers in `at` the entry that changed it last; a change is
+merged only if it is newer, so merging twice is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+Key = tuple[Any, ...]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`types` gives the PostgreSQL type of each column, keys included; `at bigint` comes on top."""
+
+    name: str
+    key: tuple[str, ...]
+    types: Mapping[str, str]
+    public: bool = True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.types)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Sets `values` of one row and adds `add` to its counters, making the row if need be; the rest keeps its values.
+
+    An entry changes a row at most once, so that `at` can tell whether a change is merged already.
+    """
+
+    table: str
+    key: Key
+    values: Mapping[str, Any] = field(default_factory=dict)
+    add: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Removes the rows of `table` whose `column` is `value`."""
+
+    table: str
+    column: str
+    value: Any
+
+
+Change = Put | Clear
+
+
+def _table(name: str, key: str, /, *, public: bool = True, **types: str) -> Table:
+    return Table(name, tuple(key.split()), types, public)
+
+
+TABLES: Mapping[str, Table] = MappingProxyType(
+    {
+        table.name: table
+        for table in (
+            _table("commands", "command", command="bytea"),
+            _table("users", "user_id", user_id="bytea", identity_n="bytea", identity="bytea"),
+            _table("roles", "user_id role", user_id="bytea", role="text"),
+            _table(
+                "elections",
+                "election",
+                election="bytea",
+                organiser="bytea",
+                status="text",
+                draft="bytea",
+                eid="bytea",
+                definition="bytea",
+                opens_us="bigint",
+                closes_us="bigint",
+                trustee_count="bigint",
+                roll_size="bigint",
+                roll_root="bytea",
+                issued="bigint",
+                cast_count="bigint",
+                unused="bigint",
+                closed_count="bigint",
+                chunks="bigint",
+                published="bigint",
+                seed_chunks="bigint",
+                drafted_at="bigint",
+                opened_at="bigint",
+                closed_at="bigint",
+                published_at="bigint",
+                erased_at="bigint",
+                tally_at="bigint",
+                tally="bytea",
+                tally_digest="bytea",
+                disputed="boolean",
+            ),
+            _table("roll", "election voter", election="bytea", voter="bytea", weight="bigint", added_at="bigint"),
+            _table(
+                "trustees",
+                "election number",
+                election="bytea",
+                number="bigint",
+                name="text",
+                n="bytea",
+                proof="bytea",
+                p="bytea",
+                q="bytea",
+                released_at="bigint",
+            ),
+            _table("credentials", "eid voter", eid="bytea", voter="bytea", blinded="bytea", issued_at="bigint"),
+            _table("board", "eid name", eid="bytea", name="bytea", position="bigint", published_at="bigint"),
+            _table("attestations", "election node", election="bytea", node="bigint", digest="bytea"),
+            _table("unused_claims", "eid bid", eid="bytea", bid="bytea", claimed_at="bigint"),
+            _table(
+                "accounts", "tag", public=False, tag="bytea", user_id="bytea", address_at="bigint", password_at="bigint"
+            ),
+            _table("roll_tags", "election tag", public=False, election="bytea", tag="bytea", voter="bytea"),
+            _table("casts", "eid bid", public=False, eid="bytea", bid="bytea", name="bytea", cast_at="bigint"),
+        )
+    }
+)
+
+
+def merge(row: Row | None, change: Put, at: int) -> Row:
+    """The row after `change` made by entry `at`; unchanged when it has seen that entry. Counters start at 0."""
+    if row is not None and row["at"] >= at:
+        return row
+    table = TABLES[change.table]
+    merged = dict(zip(table.key, change.key, strict=True)) if row is None else dict(row)
+    merged.update(change.values)
+    for column, amount in change.add.items():
+        merged[column] = (merged.get(column) or 0) + amount
+    merged["at"] = at
+    return merged
