@@ -62,6 +62,7 @@ class Cosigner:
         self.signed_size = 0
         self.noted_size = 0
         self.alarm = ""
+        self.applied = 0
 
     @property
     def _member(self) -> Member:
@@ -90,7 +91,7 @@ class Cosigner:
 
     def _sign_own(self, tree: Tree) -> None:
         current = self._round
-        if current is None or current.checkpoint is not None or tree.size < current.size:
+        if current is None or current.checkpoint is not None or self.applied < current.size:
             return
         line = self._sign(current.size, tree)
         if line is None:
@@ -138,11 +139,13 @@ class Cosigner:
     def on_sign(self, leader: int, size: int, tree: Tree) -> None:
         """The leader asks for a signature of `size`; given as soon as this node has applied it."""
         self._asked[leader] = size
-        self.on_applied(tree)
+        self.on_applied(self.applied, tree)
 
-    def on_applied(self, tree: Tree) -> None:
+    def on_applied(self, applied: int, tree: Tree) -> None:
+        """This node's tables stand at entry `applied`; its tree may be ahead of them by the batch being written."""
+        self.applied = applied
         for leader, size in list(self._asked.items()):
-            if size <= tree.size:
+            if size <= applied:
                 del self._asked[leader]
                 line = self._sign(size, tree)
                 if line is not None:
@@ -172,5 +175,5 @@ class Cosigner:
             log.info("checkpoint signed by a majority", extra={"size": checkpoint.size})
             self._on_note(checkpoint, note)
 
-    def restore(self, signed_size: int, noted_size: int) -> None:
-        self.signed_size, self.noted_size = signed_size, noted_size
+    def restore(self, applied: int, signed_size: int, noted_size: int) -> None:
+        self.applied, self.signed_size, self.noted_size = applied, signed_size, noted_size

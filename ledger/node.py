@@ -16,7 +16,7 @@ from typing import Any, NoReturn, cast
 
 from .applier import Applier
 from .checkpoint import Checkpoint
-from .clock import Clock
+from .clock import Clock, system_time_us
 from .cosign import Cosigner
 from .desk import Desk
 from .entry import SALT_BYTES, Entry, check_link, encode_map, seal
@@ -50,7 +50,11 @@ class Node:
         self.table = LogTable(settings.dsn, settings.vault)
         self.state_file = StateFile(settings.state_file, settings.node)
         self.notes = Notes(settings.dsn)
-        self.clock = Clock(len(settings.peers) + 1, bound_us=settings.clock_bound_us)
+        self.clock = Clock(
+            len(settings.peers) + 1,
+            source=lambda: system_time_us() + settings.clock_offset_us,
+            bound_us=settings.clock_bound_us,
+        )
         self.applier = Applier(settings.dsn, machine, self.read_committed, self._on_applied)
         self.transport = Transport(settings.node, settings.listen, dict(settings.peers), settings.tls, self.clock, self)
         self.core: RaftCore
@@ -60,6 +64,7 @@ class Node:
         self._reads: dict[ReadId, asyncio.Future[int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._awake = False
+        self._role_changed = asyncio.Event()
         self.failed: asyncio.Future[NoReturn]
 
     # -- life
@@ -103,7 +108,7 @@ class Node:
         signed_size, signed_root = await self.notes.signed()
         if 0 < signed_size <= self.applier.applied:
             await self._check_signed(signed_size, signed_root)
-        self.cosigner.restore(signed_size, self.notes.newest_size)
+        self.cosigner.restore(self.applier.applied, signed_size, self.notes.newest_size)
         self.core.apply_done(self.applier.applied)
 
     async def _check_signed(self, size: int, root: bytes) -> None:
@@ -211,6 +216,7 @@ class Node:
 
     def _on_role(self) -> None:
         log.info("role", extra={"role": self.core.role, "term": self.core.term, "leader": self.core.leader})
+        self._role_changed.set()
         self.machine.rewind()
         self.cosigner.abandon()
         if self.core.leadership is not None:
@@ -254,7 +260,7 @@ class Node:
         for entry in entries:
             if entry.kind in CONF_KINDS:
                 self.cosigner.membership = membership_of(entry.fields)
-        self.cosigner.on_applied(self.applier.tree)
+        self.cosigner.on_applied(self.applier.applied, self.applier.tree)
         self._keep_signed()
         self.wake()
 
@@ -302,6 +308,12 @@ class Node:
     @property
     def membership(self) -> Membership:
         return self.cosigner.membership
+
+    async def no_longer_leader(self) -> None:
+        """Returns once this node does not lead."""
+        while self.core.role == LEADER:
+            self._role_changed.clear()
+            await self._role_changed.wait()
 
     async def read_index(self, timeout_s: float) -> int:
         """An index from which a read is linearizable, applied here. Raises NotLeader, TimeoutError."""

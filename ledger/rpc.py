@@ -92,9 +92,11 @@ class RpcServer:
         try:
             async with asyncio.timeout(8):
                 note = await self._node.notes.covering(entry.index)
+                size = size_of(note)
+                await self._node.applier.reached(size)
         except TimeoutError as error:
             raise Unavailable("recorded, but no majority has signed a checkpoint yet: ask again") from error
-        return {"note": note, "proof": await self._inclusion([entry.index, size_of(note)])}
+        return {"note": note, "proof": await self._inclusion([entry.index, size])}
 
     async def _status(self, _: Any) -> dict[str, Any]:
         node = self._node

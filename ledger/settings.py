@@ -58,3 +58,4 @@ class NodeSettings:
     election_ticks: int = 12
     heartbeat_ticks: int = 3
     clock_bound_us: int = 1_000_000
+    clock_offset_us: int = 0

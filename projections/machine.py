@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,5 +65,5 @@ class ElectionMachine:
     def applied(self, entries: Sequence[Entry]) -> None:
         for index, changes in self._folded:
             self._facts.applied(index, changes)
-        for entry in entries:
-            log.info("projected", extra={"kind": entry.kind, "index": entry.index})
+        kinds = Counter(entry.kind for entry in entries)
+        log.info("projected", extra={"first": entries[0].index, "last": entries[-1].index, "kinds": dict(kinds)})

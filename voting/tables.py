@@ -115,7 +115,11 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             _table("attestations", "election node", election="bytea", node="bigint", digest="bytea"),
             _table("unused_claims", "eid bid", eid="bytea", bid="bytea", claimed_at="bigint"),
             _table(
-                "accounts", "tag", public=False, tag="bytea", user_id="bytea", address_at="bigint", password_at="bigint"
+                "accounts",
+                "tag",
+                public=False,
+                **dict.fromkeys(("tag", "user_id"), "bytea"),
+                **dict.fromkeys(("address_at", "password_at"), "bigint"),
             ),
             _table("roll_tags", "election tag", public=False, election="bytea", tag="bytea", voter="bytea"),
             _table("casts", "eid bid", public=False, eid="bytea", bid="bytea", name="bytea", cast_at="bigint"),

@@ -86,7 +86,7 @@ class RaftCore:
         self._elapsed += 1
         if self.leadership is not None:
             self.leadership.tick()
-        elif self._elapsed >= self._timeout and self.node in self.log.conf.voters:
+        elif self._elapsed >= self._timeout and self.log.may_lead(self.node, self.commit):
             self._precampaign()
 
     def step(self, message: Message) -> None:
@@ -115,7 +115,7 @@ class RaftCore:
                 self.leadership.read(message.read, message.sender)
             case ReadReply():
                 self.out.reads.append((message.read, message.index))
-            case TimeoutNow() if self.node in self.log.conf.voters:
+            case TimeoutNow() if self.log.may_lead(self.node, self.commit):
                 self._campaign(transfer=True)
 
     def propose(self, payloads: Sequence[object]) -> list[Ticket]:

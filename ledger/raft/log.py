@@ -64,6 +64,15 @@ class RaftLog:
     def conf_index(self) -> int:
         return self._confs[-1][0]
 
+    def may_lead(self, node: int, commit: int) -> bool:
+        """Whether `node` votes in the newest configuration or, until that is committed, in the one before it.
+
+        A leader that removes itself may be the only one to hold the entry that says so; nobody with a shorter log
+        could win a vote against it, so it must still be able to stand (Ongaro 2014, section 4.2.2).
+        """
+        in_doubt = self._confs[-2:] if self.conf_index > commit else self._confs[-1:]
+        return any(node in conf.voters for _, conf in in_doubt)
+
     def term(self, index: int) -> int:
         """The term of the entry at `index`; 0 before the first entry, -1 after the last."""
         if index <= 0:

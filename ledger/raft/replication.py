@@ -41,9 +41,10 @@ class Progress:
     round: int = 0
 
     def probe(self) -> None:
-        """Goes back to what is proven; whatever was in flight is taken for lost."""
+        """Goes back to what is proven, or keeps the guess; whatever was in flight is taken for lost."""
+        if not self.probing:
+            self.next = self.match + 1
         self.probing, self.inflight, self.fetching, self.silent = True, 0, False, 0
-        self.next = self.match + 1
 
 
 @dataclass(slots=True)
@@ -111,6 +112,8 @@ class Leadership:
         if log.conf_index > self.core.commit:
             raise ConfRefused("an earlier change of members is not committed yet")
         assert record.conf is not None
+        if not record.conf.voters:
+            raise ConfRefused("a cluster needs a voter")
         if len(set(log.conf.voters) ^ set(record.conf.voters)) > 1:
             raise ConfRefused("voters change one at a time")
 
@@ -192,6 +195,8 @@ class Leadership:
         if match > progress.match:
             progress.match = match
             progress.next = max(progress.next, match + 1)
+            if progress.next == match + 1:
+                progress.inflight = 0  # one answer may stand for several appends
             self.advance_commit()
         self._try_transfer(peer)
 

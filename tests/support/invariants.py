@@ -112,7 +112,8 @@ class Invariants:
         require(node.applied <= min(core.commit, durable), f"node {node.id} applied {node.applied} too early")
         require(durable <= node.disk.last_index, f"node {node.id} takes {durable} for durable")
         require(
-            core.log.term(durable) == node.disk.item(durable).term, f"node {node.id}: memory and disk differ at {durable}"
+            core.log.term(durable) == node.disk.item(durable).term,
+            f"node {node.id}: memory and disk differ at {durable}",
         )
         seen.term, seen.commit = core.term, core.commit
 
@@ -125,6 +126,10 @@ class Invariants:
         for item in reversed(items):
             known = self._hashes.setdefault((item.index, item.term), item.hash)
             require(known == item.hash, f"node {node.id}: log matching fails at {item.index}/{item.term}")
+        newest = next((item.index for item in reversed(items) if item.conf is not None), 0)
+        at = node.core.log.conf_index
+        in_force = newest <= at <= items[-1].index and node.item(at).conf == node.core.log.conf
+        require(in_force, f"node {node.id} goes by a configuration that is not the newest of its log")
 
     def _check_leader(self, node: Node, seen: Seen) -> None:
         core = node.core

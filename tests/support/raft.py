@@ -54,7 +54,9 @@ class BrokenChain(Exception):
 
 def check(before: Record, entry: Record) -> None:
     last, new = cast(Item, before), cast(Item, entry)
-    if new != make_item(last.hash, last.index + 1, new.term, new.conf or (None if new.command == "no-op" else new.command)):
+    if new != make_item(
+        last.hash, last.index + 1, new.term, new.conf or (None if new.command == "no-op" else new.command)
+    ):
         raise BrokenChain(f"entry {new.index}/{new.term} does not follow {last.index}/{last.term}")
 
 
@@ -319,7 +321,9 @@ class Cluster:
                 require(item.command == command, f"ticket {ticket} of {command} was given to {item.command}")
                 self.acknowledged.append(item)
                 self.invariants.check_acknowledged([item])
-            self.tell(f"{node.id}: {command} at {ticket.index}/{ticket.term} " + ("succeeded" if committed else "failed"))
+            self.tell(
+                f"{node.id}: {command} at {ticket.index}/{ticket.term} " + ("succeeded" if committed else "failed")
+            )
 
     # -- many steps
 

@@ -1,0 +1,181 @@
+"""The `ballot` command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from . import __version__
+from .config import ConfigError, Settings, read_settings
+from .logs import configure
+
+DATA_HELP = "Where keys, databases and logs of the cluster are kept."
+
+
+def default_folder() -> Path:
+    """PostgreSQL refuses to run as root, and another user could not enter root's home."""
+    return Path("/var/lib/ballot") if os.geteuid() == 0 else Path.home() / ".local" / "share" / "ballot"
+
+
+def _settings() -> Settings:
+    try:
+        return read_settings()
+    except ConfigError as error:
+        raise click.ClickException(f"{error}. See `ballot node --help`.") from error
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ballot")
+def main() -> None:
+    """Ballot Ledger: online voting on a replicated, append-only, signed ledger.
+
+    \b
+    Try it on one machine:   ballot demo        a whole election, with a leader killed half way
+                             ballot up          the same cluster, left running
+    Check an election:       ballot replay audit EXPORT
+    Run a node:              ballot keys init, ballot serve
+    """
+
+
+@main.group()
+def keys() -> None:
+    """Make the keys of a cluster."""
+
+
+@keys.command("init")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--nodes", default=3, show_default=True, type=click.IntRange(1, 9), help="How many nodes the cluster has."
+)
+@click.option("--origin", required=True, help="The log's name in every checkpoint, such as ballot.example.org.")
+def keys_init(folder: Path, nodes: int, origin: str) -> None:
+    """Make every key, certificate and secret of a new cluster in FOLDER, and its genesis entry."""
+    from .keys import KeysError, init_keys
+
+    try:
+        genesis = init_keys(folder, nodes, origin)
+    except KeysError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"genesis {genesis.hash.hex()}")
+    click.echo(f"{nodes} nodes; keep {folder}/authority offline, give each node its own folder and {folder}/shared")
+
+
+@main.command()
+def migrate() -> None:
+    """Bring this node's database to this version's schema (BALLOT_DSN)."""
+    from .ledger.migrate import SchemaTooNew
+    from .ledger.migrate import migrate as run
+
+    try:
+        done = run(_settings().dsn)
+    except SchemaTooNew as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join(f"applied {name}" for name in done) or "nothing to do")
+
+
+@main.command()
+def node() -> None:
+    """Run a node's ledger process.
+
+    \b
+    Set in the environment: BALLOT_NODE (its number), BALLOT_DSN (its own PostgreSQL), BALLOT_REDIS_URL,
+    BALLOT_PEERS (1=host:port,2=host:port,...), BALLOT_LISTEN (host:port for its peers), BALLOT_STATE (a folder outside
+    the database's), BALLOT_SECRETS (a folder, /run/secrets unless set).
+    """
+    from .run import prepare_database, run_node
+
+    settings = _settings()
+    configure(settings.log_level, node=settings.node)
+    prepare_database(settings)
+    run_node(settings)
+
+
+@main.command()
+def serve() -> None:
+    """Run a whole node: its ledger process and its HTTP server (BALLOT_HTTP). Ends when either ends."""
+    from .serve import serve as run
+
+    sys.exit(run(_settings()))
+
+
+@main.command()
+@click.option("--data", type=click.Path(path_type=Path), default=None, help=DATA_HELP)
+@click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 9))
+@click.option("--workers", default=1, show_default=True, help="HTTP worker processes a node.")
+@click.option("--organiser", default="", help="Grant this address the organiser's role once it has registered.")
+def up(data: Path | None, nodes: int, workers: int, organiser: str) -> None:
+    """Start a cluster on this machine and leave it running until Ctrl-C.
+
+    Every node has its own ledger process, gunicorn and PostgreSQL; one Redis serves all. Codes that would be
+    e-mailed go to a mailbox folder, whose path is printed.
+    """
+    from .cluster import Cluster
+
+    folder = data or default_folder()
+    console = Console()
+    cluster = Cluster(folder, nodes=nodes, workers=workers)
+    with console.status(f"starting {nodes} nodes in {folder}"):
+        cluster.start()
+    try:
+        _print_addresses(console, cluster)
+        _stay(cluster, organiser)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        with console.status("stopping"):
+            cluster.stop()
+
+
+def _print_addresses(console: Console, cluster: object) -> None:
+    from .cluster import Cluster
+
+    assert isinstance(cluster, Cluster)
+    table = Table(title="cluster is up")
+    for column in ("node", "API", "log"):
+        table.add_column(column)
+    for one in cluster.nodes:
+        table.add_row(str(one.number), f"{one.url}/api", str(one.log))
+    console.print(table)
+    console.print(f"mailbox  {cluster.mailbox}\ngenesis  {cluster.genesis.hash.hex()}\nCtrl-C stops it; data stays.")
+
+
+def _stay(cluster: object, organiser: str) -> None:
+    from .cluster import Cluster
+    from .operator import OperatorError
+
+    assert isinstance(cluster, Cluster)
+    while True:
+        time.sleep(1)
+        if organiser:
+            try:
+                asyncio.run(cluster.grant(organiser, "organiser"))
+                click.echo(f"{organiser} is an organiser now")
+                organiser = ""
+            except OperatorError:
+                continue
+
+
+@main.group()
+def operator() -> None:
+    """What only the operator of a node may do, on the node's own machine."""
+
+
+@operator.command("grant")
+@click.argument("email")
+@click.argument("role", type=click.Choice(["admin", "organiser"]))
+def operator_grant(email: str, role: str) -> None:
+    """Give the confirmed account of EMAIL a ROLE (uses this node's environment, like `ballot node`)."""
+    from .operator import OperatorError, grant_role
+
+    try:
+        asyncio.run(grant_role(_settings(), email, role))
+    except OperatorError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{email} is {role}")

@@ -1,0 +1,204 @@
+"""A whole cluster on one machine: `ballot up`, the demo and the cluster tests.
+
+Each node has its own ledger process, gunicorn and embedded PostgreSQL; one Redis serves all. Nothing is weakened: full
+key sizes, fsync on, mutual TLS between the nodes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from .config import Settings, read_settings
+from .embedded import EmbeddedPostgres, EmbeddedRedis, free_port
+from .embedded_programs import make_postgres_folder
+from .keys import GENESIS_FILE, init_keys, load_genesis
+from .ledger.client import LedgerClient
+from .ledger.entry import Entry
+from .operator import grant_role
+from .serve import http_command, node_command, stop_all
+
+START_TIMEOUT_S = 60.0
+
+
+class ClusterError(Exception):
+    """The cluster did not come up; the message names the log to read."""
+
+
+class ClusterNode:
+    """One node's three servers and where to reach them."""
+
+    def __init__(self, number: int, folder: Path, environment: Mapping[str, str], postgres: EmbeddedPostgres) -> None:
+        self.number, self.folder, self.postgres = number, folder, postgres
+        self.environment = {**os.environ, **environment}
+        self.settings: Settings = read_settings(self.environment)
+        self._ledger: subprocess.Popen[bytes] | None = None
+        self._http: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        host, port = self.settings.http
+        return f"http://{host}:{port}"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "node.log"
+
+    @property
+    def ledger_pid(self) -> int:
+        """0 while the ledger process does not run."""
+        return self._ledger.pid if self._ledger is not None and self._ledger.poll() is None else 0
+
+    @property
+    def http_pid(self) -> int:
+        return self._http.pid if self._http is not None and self._http.poll() is None else 0
+
+    def start_ledger(self) -> None:
+        self._ledger = self._spawn(node_command())
+
+    def start_http(self) -> None:
+        self._http = self._spawn(http_command(self.settings))
+
+    def kill_ledger(self) -> None:
+        """kill -9: no handover, no flush, nothing said."""
+        if self._ledger is not None and self._ledger.poll() is None:
+            os.kill(self._ledger.pid, signal.SIGKILL)
+            self._ledger.wait()
+
+    def stop(self) -> None:
+        stop_all([child for child in (self._http, self._ledger) if child is not None])
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
+
+    def client(self) -> LedgerClient:
+        return LedgerClient(self.settings.socket)
+
+    def is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/_diag/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+class Cluster:
+    def __init__(
+        self, folder: Path, *, nodes: int = 3, workers: int = 1, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """`folder` is made if need be; keys and data in it are used again. `settings` are extra BALLOT_ variables."""
+        self.folder, self._size, self._workers = folder, nodes, workers
+        self._extra = dict(settings or {})
+        self._sockets: list[Path] = []
+        self.redis = EmbeddedRedis(folder / "redis")
+        self.nodes: list[ClusterNode] = []
+        self.mailbox = folder / "mailbox"
+
+    @classmethod
+    def temporary(cls, **options: object) -> Cluster:
+        """A cluster in a new folder of the temporary directory; `remove()` takes it away again."""
+        folder = Path(tempfile.mkdtemp(prefix="ballot-"))
+        folder.chmod(0o711)
+        return cls(folder, **options)  # type: ignore[arg-type]
+
+    @property
+    def genesis(self) -> Entry:
+        return load_genesis(self.folder / "keys" / GENESIS_FILE)
+
+    def start(self) -> None:
+        """Brings everything up and waits until every node is ready. Raises ClusterError, EmbeddedError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        keys = self.folder / "keys"
+        if not (keys / GENESIS_FILE).exists():
+            init_keys(keys, self._size, "ballot.example")
+        self.redis.start()
+        ports = [free_port() for _ in range(2 * self._size)]
+        peers = ",".join(f"{i}=127.0.0.1:{ports[i - 1]}" for i in range(1, self._size + 1))
+        for number in range(1, self._size + 1):
+            self.nodes.append(self._make_node(number, ports, peers))
+        for node in self.nodes:
+            node.start_ledger()
+            node.start_http()
+        self.wait_ready()
+
+    def _make_node(self, number: int, ports: list[int], peers: str) -> ClusterNode:
+        folder = self.folder / f"node{number}"
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o711)
+        sockets = make_postgres_folder()
+        self._sockets.append(sockets)
+        postgres = EmbeddedPostgres(folder / "postgres", sockets)
+        postgres.start()
+        keys = self.folder / "keys"
+        environment = {
+            "BALLOT_NODE": str(number),
+            "BALLOT_DSN": postgres.dsn,
+            "BALLOT_REDIS_URL": self.redis.url,
+            "BALLOT_PEERS": peers,
+            "BALLOT_LISTEN": f"127.0.0.1:{ports[number - 1]}",
+            "BALLOT_HTTP": f"127.0.0.1:{ports[self._size + number - 1]}",
+            "BALLOT_SECRETS": os.pathsep.join(map(str, (keys / f"node{number}", keys / "shared", keys))),
+            "BALLOT_STATE": str(folder / "state"),
+            "BALLOT_MAILBOX": str(self.mailbox),
+            "BALLOT_WORKERS": str(self._workers),
+            **self._extra,
+        }
+        return ClusterNode(number, folder, environment, postgres)
+
+    def wait_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        for node in self.nodes:
+            while not node.is_ready():
+                if not node.ledger_pid or not node.http_pid or time.monotonic() > deadline:
+                    raise ClusterError(f"node {node.number} is not ready; its log: {node.log}\n{_tail(node.log)}")
+                time.sleep(0.1)
+
+    def leader(self) -> ClusterNode | None:
+        """The node that leads, as the nodes themselves say."""
+        for node in self.nodes:
+            if node.ledger_pid and asyncio.run(_role(node)) == "leader":
+                return node
+        return None
+
+    async def grant(self, email: str, role: str) -> None:
+        """What the operator does at a node's own socket. Raises OperatorError."""
+        await grant_role(self.nodes[0].settings, email, role)
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+        for node in self.nodes:
+            node.postgres.stop()
+        self.redis.stop()
+        for sockets in self._sockets:
+            shutil.rmtree(sockets, ignore_errors=True)
+        self.nodes, self._sockets = [], []
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+async def _role(node: ClusterNode) -> str:
+    client = node.client()
+    try:
+        status = await client.status()
+        return str(status["role"])
+    except Exception:
+        return ""
+    finally:
+        client.close()
+
+
+def _tail(log: Path, lines: int = 20) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""

@@ -1,0 +1,78 @@
+"""`ballot node`: the ledger process of one node, from start to an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import suppress
+from typing import Any
+
+import uvloop
+
+from .config import Settings
+from .ledger.migrate import migrate
+from .ledger.node import Node
+from .ledger.raft.core import LEADER
+from .ledger.raft.messages import ConfRefused, NotLeader
+from .ledger.rpc import RpcServer
+from .ledger.table import install_genesis
+from .projections.duties import Duties
+from .projections.machine import ElectionMachine
+
+log = logging.getLogger("ballot.run")
+
+HANDOVER_S = 1.0
+
+
+def prepare_database(settings: Settings) -> None:
+    """Migrates and puts the genesis in place. Raises SchemaTooNew, UnsafeDatabase, psycopg.Error."""
+    migrate(settings.dsn)
+    install_genesis(settings.dsn, settings.genesis())
+
+
+def run_node(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT, or raises what made the node fail."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    asked_to_end = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_end.set)
+    machine = ElectionMachine(settings.dsn)
+    node = Node(settings.node_settings(), machine)
+    rpc = RpcServer(node)
+    await node.start()
+    duties = Duties(node, settings.dsn)
+    node.spawn(duties.run())
+    await rpc.start()
+    log.info("node is up", extra={"socket": str(settings.socket)})
+    ending = asyncio.ensure_future(asked_to_end.wait())
+    waited: set[asyncio.Future[Any]] = {ending, node.failed}
+    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    if node.failed.done():
+        node.failed.result()
+    await _hand_over(node)
+    await rpc.stop()
+    await node.stop()
+    log.info("node has ended")
+
+
+async def _hand_over(node: Node) -> None:
+    """A leader that ends on purpose gives the cluster a new one first."""
+    if node.core.role != LEADER or node.core.leadership is None or not node.core.leadership.peers:
+        return
+    peers = node.core.leadership.peers
+    best = max((peer for peer in peers if peer in node.core.log.conf.voters), key=lambda peer: peers[peer].match)
+    try:
+        node.core.transfer(best)
+    except (NotLeader, ConfRefused) as error:
+        log.warning("leadership was not handed over", extra={"error": str(error)})
+        return
+    node.wake()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(node.no_longer_leader(), HANDOVER_S)
+    log.info("leadership handed over", extra={"to": best, "still_leader": node.core.role == LEADER})

@@ -1,0 +1,75 @@
+"""`ballot serve`: a node's two processes, together; and the HTTP app as gunicorn loads it.
+
+When either process ends, the other is ended too: half a node would only confuse its clients.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .config import Settings
+
+STOP_TIMEOUT_S = 10.0
+
+
+def node_command() -> list[str]:
+    return [sys.executable, "-m", "ballot", "node"]
+
+
+def http_command(settings: Settings) -> list[str]:
+    """gunicorn with its own ASGI worker. No access log: nobody shall learn from it who cast when."""
+    host, port = settings.http
+    program = Path(sys.executable).with_name("gunicorn")
+    return [
+        sys.executable,
+        str(program),
+        "ballot.serve:application()",
+        "--worker-class=asgi",
+        "--asgi-loop=uvloop",
+        "--asgi-lifespan=on",
+        f"--workers={settings.workers}",
+        f"--bind={host}:{port}",
+        "--backlog=1024",
+        "--keep-alive=30",
+        "--graceful-timeout=10",
+        "--no-control-socket",
+        "--log-level=warning",
+    ]
+
+
+def application() -> object:
+    """The ASGI app of this node, from the environment."""
+    from .compose import create_application
+
+    return create_application()
+
+
+def serve(settings: Settings, environment: Mapping[str, str] | None = None) -> int:
+    """Runs both processes until one ends or we are told to; returns the exit status."""
+    commands = (node_command(), http_command(settings))
+    children = [subprocess.Popen(command, env=environment) for command in commands]
+    told: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: told.append(received))
+    while not told and all(child.poll() is None for child in children):
+        time.sleep(0.2)
+    stop_all(list(reversed(children)))
+    return 0 if told else 1
+
+
+def stop_all(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Asks each to end, in order, and ends by force what has not after a while."""
+    for child in children:
+        if child.poll() is None:
+            child.terminate()
+        try:
+            child.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.kill(child.pid, signal.SIGKILL)
+            child.wait()

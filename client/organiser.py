@@ -1,0 +1,69 @@
+"""The organiser: draft, roll, open, close, results."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from ..voting.question import Question
+from .api import Api, NoAnswer, b64, unb64
+
+POLL_S = 0.2
+
+
+class Organiser:
+    """An organiser's requests for elections, each named by the 16-byte id of its draft. All raise Refused, NoAnswer."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def draft(self, title: str, questions: Sequence[Question]) -> bytes:
+        """A new draft, to be opened and closed by hand; its id."""
+        fields = {"title": title, "questions": msgspec.to_builtins(list(questions))}
+        reply = await self._api.ask("POST", "/api/elections", fields)
+        return unb64(reply.json()["id"])
+
+    async def upload_roll(self, election: bytes, addresses: Iterable[str]) -> dict[str, Any]:
+        """Adds voters of weight 1 to the roll: {accepted, already, refused: [{line, value, reason}], roll_size}."""
+        lines = "".join(f"{address}\n" for address in ("email", *addresses))
+        path = f"/api/elections/{b64(election)}/roll"
+        answer: dict[str, Any] = (await self._api.ask("POST", path, body=lines.encode(), media="text/csv")).json()
+        return answer
+
+    async def open(self, election: bytes) -> dict[str, Any]:
+        """Freezes roll and definition and starts the voting; the election as it then is."""
+        return await self._act(election, "open")
+
+    async def close(self, election: bytes) -> dict[str, Any]:
+        """Ends the voting; the election as it then is."""
+        return await self._act(election, "close")
+
+    async def election(self, election: bytes) -> dict[str, Any]:
+        return await self._get(f"/api/elections/{b64(election)}")
+
+    async def results(self, election: bytes) -> dict[str, Any]:
+        """{status, title, questions, tally, disputed, attestations, accounting}; `tally` is None before the count."""
+        return await self._get(f"/api/elections/{b64(election)}/results")
+
+    async def wait_for(self, election: bytes, statuses: Collection[str], timeout_s: float) -> dict[str, Any]:
+        """The election as soon as its status is one of these. Raises NoAnswer when it takes longer."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            fields = await self.election(election)
+            if fields["status"] in statuses:
+                return fields
+            if time.monotonic() > deadline:
+                raise NoAnswer(f"the election is still {fields['status']}")
+            await asyncio.sleep(POLL_S)
+
+    async def _act(self, election: bytes, what: str) -> dict[str, Any]:
+        answer: dict[str, Any] = (await self._api.ask("POST", f"/api/elections/{b64(election)}/{what}", {})).json()
+        return answer
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        answer: dict[str, Any] = (await self._api.ask("GET", path)).json()
+        return answer

@@ -1,0 +1,214 @@
+"""What must follow from the state without anyone asking: the schedule, the board, erasure, the key, the count.
+
+Every duty is a command like any other, decided by the leader and safe to send twice, so it does not matter which node
+does it, how often it is tried, or where it is interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from concurrent.futures import ProcessPoolExecutor
+from itertools import groupby
+from multiprocessing import get_context
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+
+from ..ledger import rsa
+from ..ledger.checkpoint import parse_body
+from ..ledger.frame import frame, u32, u64
+from ..ledger.node import Node
+from ..ledger.raft.core import LEADER
+from ..ledger.submit import Unavailable
+from ..voting import commands as c
+from ..voting.definition import decode_definition
+from ..voting.tally import Opening, count_document, open_ballots
+
+log = logging.getLogger("ballot.duties")
+
+POLL_S = 0.25
+CHUNK_BYTES = 700_000
+SEEDS_A_CHUNK = 16_000
+OPEN_AT_ONCE = 200
+SUBMIT_TIMEOUT_S = 10.0
+
+_DUE = """
+select elections.*, (select max(index) from ledger_applied) as applied from elections
+where (status = 'open' and closes_us > 0 and closes_us <= %b) or status in ('closed', 'published')
+   or (status = 'tallied' and (erased_at is null or not exists (
+        select from attestations as done where done.election = elections.election and done.node = %b)))"""
+
+
+class Duties:
+    def __init__(self, node: Node, dsn: str) -> None:
+        self._node, self._dsn = node, dsn
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def run(self) -> None:
+        connection = await AsyncConnection.connect(self._dsn, autocommit=True, row_factory=dict_row)
+        try:
+            while True:
+                await asyncio.sleep(POLL_S)
+                try:
+                    await self._look(connection)
+                except Unavailable as error:
+                    log.warning("a duty has to wait", extra={"error": str(error)})
+        finally:
+            await connection.close()
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _look(self, connection: AsyncConnection[Any]) -> None:
+        node = self._node
+        cursor = await connection.execute(_DUE, (node.clock.now_us(), node.settings.node))
+        for election in await cursor.fetchall():
+            if election["status"] == "tallied":
+                await self._attest(connection, election)
+            if node.core.role == LEADER and node.applier.applied >= election["applied"]:
+                await self._advance(connection, election)
+
+    async def _advance(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
+        """The leader's next step for one election."""
+        if election["status"] == "open":
+            await self._submit(c.CloseElection(election["election"], b""))
+        elif election["status"] == "closed":
+            await self._publish(connection, election)
+        elif election["erased_at"] is None:
+            await self._erase(connection, election)
+        elif election["status"] == "published":
+            await self._release_own_key(connection, election)
+            await self._tally(connection, election)
+
+    async def _submit(self, command: c.AnyCommand) -> None:
+        node = self._node
+        verdict = await node.submitter.submit(c.encode_command(command), receipt=False, timeout_s=SUBMIT_TIMEOUT_S)
+        name = type(command).__name__
+        if verdict.refusal:
+            log.warning("duty refused", extra={"duty": name, "refusal": verdict.refusal, "detail": verdict.detail})
+            raise Unavailable(f"{name} was refused: {verdict.refusal}")
+        log.info("duty done", extra={"duty": name, "index": verdict.index})
+
+    # -- the board
+
+    async def _publish(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
+        """All casts in the order of their names, in chunks: no trace of the order in which they came."""
+        cursor = await connection.execute(
+            "select name, cast_at from casts where eid = %b order by name", (election["eid"],)
+        )
+        casts = (await cursor.fetchall())[election["published"] or 0 :]
+        chunk: list[bytes] = []
+        number = election["chunks"] or 0
+        places = [row["cast_at"] for row in casts]
+        bodies = {entry.index: entry.private or b"" for entry in await self._read_casts(places)}
+        size = 0
+        for place in places:
+            if chunk and size + len(bodies[place]) > CHUNK_BYTES:
+                await self._submit(c.PublishBallots(election["election"], number, False, chunk))
+                chunk, size, number = [], 0, number + 1
+            chunk.append(bodies[place])
+            size += len(bodies[place])
+        await self._submit(c.PublishBallots(election["election"], number, True, chunk))
+
+    async def _read_casts(self, places: list[int]) -> list[Any]:
+        entries = []
+        for start in range(0, len(places), 2000):
+            entries += await self._node.table.read_some(places[start : start + 2000])
+        return entries
+
+    async def _erase(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
+        """Erases the casts' private parts, in runs that hold no other election's casts."""
+        cursor = await connection.execute(
+            "select entry.index, casts.cast_at is not null as own from ledger_entry as entry"
+            " left join casts on casts.cast_at = entry.index and casts.eid = %b"
+            " where entry.kind = 'BallotCast' and entry.index between %b and %b order by entry.index",
+            (election["eid"], election["opened_at"], election["closed_at"]),
+        )
+        rows = await cursor.fetchall()
+        runs = [[row["index"] for row in run] for own, run in groupby(rows, key=lambda row: row["own"]) if own]
+        runs = runs or [[election["opened_at"]]]
+        for run in runs:
+            await self._submit(c.EraseCasts(election["election"], run[0], run[-1], run is runs[-1]))
+
+    # -- the keys and the count
+
+    async def _private(self, election: dict[str, Any]) -> dict[str, Any]:
+        entry = (await self._node.table.read(election["opened_at"], election["opened_at"]))[0]
+        return entry.private_fields
+
+    async def _release_own_key(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
+        """The cluster's own trustee key, if it has one: only after a majority signed for the whole board."""
+        pem = (await self._private(election)).get("trustee")
+        if not pem:
+            return
+        node = self._node
+        node.cosigner.want(election["published_at"])
+        async with asyncio.timeout(SUBMIT_TIMEOUT_S):
+            note = await node.notes.covering(election["published_at"])
+        checkpoint = parse_body(note.split(b"\n\n", 1)[0] + b"\n")
+        key = rsa.load_private(pem)
+        numbers = key.private_numbers()
+        p, q = (value.to_bytes(192, "big") for value in sorted((numbers.p, numbers.q), reverse=True))
+        signature = rsa.sign(key, frame("release", election["eid"], u64(checkpoint.size), checkpoint.root))
+        await self._submit(
+            c.ReleaseTrusteeKey(election["election"], 1, p, q, checkpoint.size, checkpoint.root, signature)
+        )
+
+    async def _openings(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> list[Opening] | None:
+        """Every ballot of the board, opened with the released keys; None while fewer than k are released."""
+        definition = decode_definition(election["definition"])
+        cursor = await connection.execute(
+            "select number, p, q from trustees where election = %b and released_at is not null order by number",
+            (election["election"],),
+        )
+        keys = {row["number"]: (row["p"], row["q"]) for row in await cursor.fetchall()}
+        if len(keys) < definition.k:
+            return None
+        if self._pool is None:
+            # Opening holds the interpreter's lock: it goes to another process, off the consensus path.
+            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        loop = asyncio.get_running_loop()
+        opened: list[Opening] = []
+        for index in await self._chunks(connection, election["eid"]):
+            bodies = (await self._node.table.read(index, index))[0].fields["ballots"]
+            for start in range(0, len(bodies), OPEN_AT_ONCE):
+                part = bodies[start : start + OPEN_AT_ONCE]
+                opened += await loop.run_in_executor(self._pool, open_ballots, election["definition"], keys, part)
+        return opened
+
+    async def _chunks(self, connection: AsyncConnection[Any], eid: bytes) -> list[int]:
+        cursor = await connection.execute(
+            "select distinct published_at from board where eid = %b order by published_at", (eid,)
+        )
+        return [row["published_at"] for row in await cursor.fetchall()]
+
+    async def _tally(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
+        openings = await self._openings(connection, election)
+        if openings is None:
+            return
+        seeds = [opening.seed for opening in openings]
+        for number, start in enumerate(range(0, len(seeds), SEEDS_A_CHUNK)):
+            if number >= (election["seed_chunks"] or 0):
+                last = start + SEEDS_A_CHUNK >= len(seeds)
+                part = seeds[start : start + SEEDS_A_CHUNK]
+                await self._submit(c.PublishSeeds(election["election"], number, last, part))
+        document = count_document(election["definition"], openings)
+        await self._submit(c.PublishTally(election["election"], document))
+
+    async def _attest(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
+        """This node's own count, from the released keys and not from the leader's seeds."""
+        cursor = await connection.execute(
+            "select from attestations where election = %b and node = %b",
+            (election["election"], self._node.settings.node),
+        )
+        if await cursor.fetchone() is not None:
+            return
+        openings = await self._openings(connection, election)
+        if openings is None:
+            return
+        digest = hashlib.sha256(count_document(election["definition"], openings)).digest()
+        node = self._node.settings.node
+        signature = rsa.sign(self._node.settings.keys.rsa, frame("attest", election["eid"], u32(node), digest))
+        await self._submit(c.AttestTally(election["election"], node, digest, signature))
