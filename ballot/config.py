@@ -43,6 +43,8 @@ class Settings:
     log_level: str
     clock_offset_us: int
     mutex: bool
+    auth_per_client: int
+    trust_forwarded: bool
 
     @property
     def socket(self) -> Path:
@@ -139,4 +141,6 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         log_level=env.get("BALLOT_LOG_LEVEL", "info"),
         clock_offset_us=number("CLOCK_OFFSET_US", 0),
         mutex=number("MUTEX", 1) == 1,
+        auth_per_client=number("AUTH_PER_CLIENT", 100),
+        trust_forwarded=number("TRUST_FORWARDED", 0) == 1,
     )

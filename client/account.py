@@ -49,6 +49,6 @@ class Account:
         self._take(reply.json())
 
     def _take(self, tokens: dict[str, Any]) -> None:
-        self.api.token, self._refresh_token = tokens["access_token"], tokens["refresh_token"]
+        self.api.bearer, self._refresh_token = tokens["access_token"], tokens["refresh_token"]
         self.id = unb64(tokens["user"]["id"])
         self.roles = list(tokens["user"]["roles"])

@@ -70,7 +70,7 @@ def unb64(text: str) -> bytes:
     """The bytes whose `b64` this is. Raises ValueError for any other spelling."""
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as error:
+    except (binascii.Error, ValueError) as error:
         raise ValueError("not base64url") from error
     if b64(data) != text:
         raise ValueError("base64url that is not canonical")
@@ -156,12 +156,13 @@ class Line:
 class Api:
     """One user's requests, tried at the nodes in turn from `first` on.
 
-    `token` is sent once it is set; `index` goes along, so that no node answers from a state older than one seen.
+    `bearer`, the access token, is sent once it is set, and `index`, so that no node answers from a state older than one
+    seen.
     """
 
     def __init__(self, line: Line, first: int = 0) -> None:
         self._line, self._first = line, first
-        self.token = ""
+        self.bearer = ""
         self.index = 0
 
     async def ask(
@@ -181,8 +182,8 @@ class Api:
         headers = {} if content is None else {"Content-Type": media}
         if method == "POST":
             headers["Idempotency-Key"] = secrets.token_hex(16)
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
+        if self.bearer:
+            headers["Authorization"] = f"Bearer {self.bearer}"
         if self.index:
             headers["Ledger-Index"] = str(self.index)
         reply = await self._line.persist(

@@ -10,10 +10,12 @@ import asyncio
 import hashlib
 import logging
 from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
 from itertools import groupby
 from multiprocessing import get_context
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
@@ -24,8 +26,8 @@ from ..ledger.node import Node
 from ..ledger.raft.core import LEADER
 from ..ledger.submit import Unavailable
 from ..voting import commands as c
-from ..voting.definition import decode_definition
-from ..voting.tally import Opening, count_document, open_ballots
+from ..voting.definition import decode_definition, election_id
+from ..voting.tally import Vote, count_document, open_board, seeds_of
 
 log = logging.getLogger("ballot.duties")
 
@@ -156,8 +158,8 @@ class Duties:
             c.ReleaseTrusteeKey(election["election"], 1, p, q, checkpoint.size, checkpoint.root, signature)
         )
 
-    async def _openings(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> list[Opening] | None:
-        """Every ballot of the board, opened with the released keys; None while fewer than k are released."""
+    async def _votes(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> list[Vote | None] | None:
+        """Every ballot of the board, opened with the released keys; no list while fewer than k are released."""
         definition = decode_definition(election["definition"])
         cursor = await connection.execute(
             "select number, p, q from trustees where election = %b and released_at is not null order by number",
@@ -170,13 +172,13 @@ class Duties:
             # Opening holds the interpreter's lock: it goes to another process, off the consensus path.
             self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         loop = asyncio.get_running_loop()
-        opened: list[Opening] = []
+        votes: list[Vote | None] = []
         for index in await self._chunks(connection, election["eid"]):
             bodies = (await self._node.table.read(index, index))[0].fields["ballots"]
             for start in range(0, len(bodies), OPEN_AT_ONCE):
                 part = bodies[start : start + OPEN_AT_ONCE]
-                opened += await loop.run_in_executor(self._pool, open_ballots, election["definition"], keys, part)
-        return opened
+                votes += await loop.run_in_executor(self._pool, _open_part, election["definition"], keys, part)
+        return votes
 
     async def _chunks(self, connection: AsyncConnection[Any], eid: bytes) -> list[int]:
         cursor = await connection.execute(
@@ -185,17 +187,16 @@ class Duties:
         return [row["published_at"] for row in await cursor.fetchall()]
 
     async def _tally(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
-        openings = await self._openings(connection, election)
-        if openings is None:
+        votes = await self._votes(connection, election)
+        if votes is None:
             return
-        seeds = [opening.seed for opening in openings]
+        seeds = seeds_of(votes)
         for number, start in enumerate(range(0, len(seeds), SEEDS_A_CHUNK)):
             if number >= (election["seed_chunks"] or 0):
                 last = start + SEEDS_A_CHUNK >= len(seeds)
                 part = seeds[start : start + SEEDS_A_CHUNK]
                 await self._submit(c.PublishSeeds(election["election"], number, last, part))
-        document = count_document(election["definition"], openings)
-        await self._submit(c.PublishTally(election["election"], document))
+        await self._submit(c.PublishTally(election["election"], _document(election, votes)))
 
     async def _attest(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
         """This node's own count, from the released keys and not from the leader's seeds."""
@@ -205,10 +206,25 @@ class Duties:
         )
         if await cursor.fetchone() is not None:
             return
-        openings = await self._openings(connection, election)
-        if openings is None:
+        votes = await self._votes(connection, election)
+        if votes is None:
             return
-        digest = hashlib.sha256(count_document(election["definition"], openings)).digest()
+        digest = hashlib.sha256(_document(election, votes)).digest()
         node = self._node.settings.node
         signature = rsa.sign(self._node.settings.keys.rsa, frame("attest", election["eid"], u32(node), digest))
         await self._submit(c.AttestTally(election["election"], node, digest, signature))
+
+
+def _document(election: dict[str, Any], votes: list[Vote | None]) -> bytes:
+    return count_document(decode_definition(election["definition"]), election["eid"], votes)
+
+
+def _open_part(definition_bytes: bytes, keys: dict[int, tuple[bytes, bytes]], bodies: list[bytes]) -> list[Vote | None]:
+    """Runs in the pool's process. `keys`: trustee number to the released primes."""
+    loaded = {number: _private_key(p, q) for number, (p, q) in keys.items()}
+    return open_board(decode_definition(definition_bytes), election_id(definition_bytes), bodies, loaded)
+
+
+@lru_cache(maxsize=64)
+def _private_key(p: bytes, q: bytes) -> RSAPrivateKey:
+    return rsa.private_from_primes(int.from_bytes(p, "big"), int.from_bytes(q, "big"))

@@ -1,90 +1,160 @@
-"""From the published board to the count: open every ballot, count what is valid, state it in one document.
+"""The tally: the ballots of a board opened, and the one document that states the count.
 
-The leader, every attesting node and every auditor run these same functions, so equal boards give equal bytes.
+The leader, every node that recounts and every auditor make the document with the same function, so that it can be
+compared byte for byte:
+
+    {
+      "version": 1,
+      "election": "<eid in hex>",
+      "ballots": {"published": n, "valid": n, "invalid": n},
+      "questions": [...]        one result a question, see `counting.method`
+    }
+
+`ballots` counts ballots; the votes inside `questions` are in the unit of the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
-from ..ledger.rsa import private_from_primes
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
 from . import document
-from .ballot import BallotError, parse_ballot
-from .choice import decode_choice
-from .counting import count_election
-from .definition import ElectionDefinition, decode_definition, election_id
-from .envelope import Context, InvalidEnvelope, open_with_keys, open_with_seed
-from .question import InvalidChoice
+from .ballot import Ballot, BallotError, parse_ballot, verify_credential
+from .choice import InvalidChoice, decode_choice
+from .counting import count_weighted
+from .definition import ElectionDefinition
+from .envelope import Context, InvalidEnvelope, Opened, open_with_keys, open_with_seed
 
-Primes = tuple[bytes, bytes]
-Choice = list[list[int]]
+TALLY_VERSION = 1
+
+
+class BadSeed(Exception):
+    """A published seed does not open its ballot. That says nothing about the ballot: reopen it with the keys."""
+
+
+class KeysMissing(Exception):
+    """There is neither a seed for the ballot nor the keys of k trustees."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """A ballot, opened. `choice` is None when it is invalid; then `seed` is empty, so that it is always reopened."""
+class Vote:
+    """A valid ballot. `seed` proves its opening to anybody; `weight` is that of the key that signed its credential."""
 
     seed: bytes
-    choice: Choice | None
+    answers: list[list[int]]
+    weight: int
 
 
-INVALID = Opening(b"", None)
+class Opener:
+    """Opens the ballots of one election. `keys` are trustees' private keys by their numbers from 1; they may be
+    fewer than k where seeds are at hand. Raises ValueError (by `open`) for a key that is not its trustee's.
+    """
+
+    def __init__(
+        self, definition: ElectionDefinition, eid: bytes, keys: Mapping[int, RSAPrivateKey] | None = None
+    ) -> None:
+        self._definition, self._eid, self._keys = definition, eid, keys or {}
+        self._trustees = tuple(bytes.fromhex(trustee.n) for trustee in definition.trustees)
+        self._registrars = [(registrar.weight, bytes.fromhex(registrar.n)) for registrar in definition.registrars]
+
+    def context(self, bid: bytes) -> Context:
+        """What the envelope under this ballot key is bound to."""
+        return Context(self._eid, bid, self._definition.k, self._trustees, self._definition.pad_len)
+
+    def open(self, body: bytes, seed: bytes = b"") -> Vote | None:
+        """The vote of a ballot on the board, or None when it is invalid: then it is counted as such, and only that.
+
+        With a `seed` by public operations alone, otherwise with the keys. The ballot's signatures are not looked
+        at; they were checked when it was cast. Raises BadSeed, KeysMissing.
+        """
+        try:
+            ballot = parse_ballot(body)
+        except BallotError:
+            return None
+        if ballot.eid != self._eid:
+            return None
+        opened = self._by_seed(ballot, seed) if seed else self._by_keys(ballot)
+        return None if opened is None else self._vote(ballot, opened)
+
+    def _by_seed(self, ballot: Ballot, seed: bytes) -> Opened:
+        try:
+            return Opened(seed, open_with_seed(self.context(ballot.bid), ballot.envelope, seed))
+        except InvalidEnvelope as error:
+            raise BadSeed("the seed does not open the ballot") from error
+
+    def _by_keys(self, ballot: Ballot) -> Opened | None:
+        if len(self._keys) < self._definition.k:
+            raise KeysMissing(f"{len(self._keys)} keys where {self._definition.k} are needed")
+        try:
+            return open_with_keys(self.context(ballot.bid), ballot.envelope, self._keys)
+        except InvalidEnvelope:
+            return None
+
+    def _vote(self, ballot: Ballot, opened: Opened) -> Vote | None:
+        try:
+            answers = decode_choice(self._definition.questions, opened.choice)
+        except InvalidChoice:
+            return None
+        weight = self._weight(ballot)
+        return None if weight is None else Vote(opened.seed, answers, weight)
+
+    def _weight(self, ballot: Ballot) -> int | None:
+        if len(self._registrars) == 1:
+            return self._registrars[0][0]
+        for weight, registrar in self._registrars:
+            try:
+                verify_credential(registrar, ballot.eid, ballot.bpk, ballot.prefix, ballot.credential)
+            except BallotError:
+                continue
+            return weight
+        return None
 
 
-def context_of(definition: ElectionDefinition, eid: bytes, bid: bytes) -> Context:
-    """What an envelope of this election under this ballot key is bound to."""
-    trustees = tuple(bytes.fromhex(trustee.n) for trustee in definition.trustees)
-    return Context(eid, bid, definition.k, trustees, definition.pad_len)
+def open_board(
+    definition: ElectionDefinition,
+    eid: bytes,
+    bodies: Iterable[bytes],
+    keys: Mapping[int, RSAPrivateKey],
+    seeds: Sequence[bytes] = (),
+) -> list[Vote | None]:
+    """Every ballot of the board in its order, None for an invalid one.
+
+    `seeds`, where given, has one a ballot, empty for one that must be opened with the keys. Raises BadSeed,
+    KeysMissing, and ValueError when there are more or fewer seeds than ballots.
+    """
+    opener = Opener(definition, eid, keys)
+    if not seeds:
+        return [opener.open(body) for body in bodies]
+    return [opener.open(body, seed) for body, seed in zip(bodies, seeds, strict=True)]
 
 
-def open_ballots(definition_bytes: bytes, keys: Mapping[int, Primes], bodies: Sequence[bytes]) -> list[Opening]:
-    """Opens ballots with released keys (trustee number to primes p, q). An invalid ballot is an outcome, no error."""
-    definition, eid = _definition(definition_bytes)
-    loaded = {number: _private_key(*primes) for number, primes in sorted(keys.items())[: definition.k]}
-    return [_open(definition, eid, body, loaded) for body in bodies]
+def seeds_of(votes: Iterable[Vote | None]) -> list[bytes]:
+    """What `TallySeeds` publishes: a seed a ballot, empty for an invalid one."""
+    return [vote.seed if vote else b"" for vote in votes]
 
 
-def open_ballot_with_seed(definition_bytes: bytes, body: bytes, seed: bytes) -> Opening:
-    """Opens one ballot with its published seed, by public operations only; INVALID when the seed does not open it."""
-    definition, eid = _definition(definition_bytes)
-    try:
-        ballot = parse_ballot(body)
-        plain = open_with_seed(context_of(definition, eid, ballot.bid), ballot.envelope, seed)
-        return Opening(seed, decode_choice(definition.questions, plain))
-    except (BallotError, InvalidEnvelope, InvalidChoice):
-        return INVALID
+def count_document(definition: ElectionDefinition, eid: bytes, votes: Iterable[Vote | None]) -> bytes:
+    """The count, from all ballots of the board in any order, None for an invalid one. `votes` is read once."""
+    tally = _Tally()
+    questions = count_weighted(definition.questions, tally.valid_of(votes))
+    ballots = {"published": tally.valid + tally.invalid, "valid": tally.valid, "invalid": tally.invalid}
+    return document.encode(
+        {"version": TALLY_VERSION, "election": eid.hex(), "ballots": ballots, "questions": questions}
+    )
 
 
-def _open(definition: ElectionDefinition, eid: bytes, body: bytes, keys: Mapping[int, Any]) -> Opening:
-    try:
-        ballot = parse_ballot(body)
-        opened = open_with_keys(context_of(definition, eid, ballot.bid), ballot.envelope, keys)
-        return Opening(opened.seed, decode_choice(definition.questions, opened.choice))
-    except (BallotError, InvalidEnvelope, InvalidChoice):
-        return INVALID
+class _Tally:
+    """Counts ballots as they pass by, so that a board need not be in memory."""
 
+    def __init__(self) -> None:
+        self.valid = self.invalid = 0
 
-def count_document(definition_bytes: bytes, openings: Sequence[Opening]) -> bytes:
-    """The count as an RFC 8785 document: how many ballots, how many valid, and every question with every round."""
-    definition, eid = _definition(definition_bytes)
-    choices = [opening.choice for opening in openings if opening.choice is not None]
-    counted = {
-        "version": 1,
-        "election": eid.hex(),
-        "ballots": {"published": len(openings), "valid": len(choices), "invalid": len(openings) - len(choices)},
-        "questions": count_election(definition.questions, choices),
-    }
-    return document.encode(counted)
-
-
-@lru_cache(maxsize=16)
-def _definition(definition_bytes: bytes) -> tuple[ElectionDefinition, bytes]:
-    return decode_definition(definition_bytes), election_id(definition_bytes)
-
-
-@lru_cache(maxsize=64)
-def _private_key(p: bytes, q: bytes) -> Any:
-    return private_from_primes(int.from_bytes(p, "big"), int.from_bytes(q, "big"))
+    def valid_of(self, votes: Iterable[Vote | None]) -> Iterator[tuple[list[list[int]], int]]:
+        for vote in votes:
+            if vote is None:
+                self.invalid += 1
+            else:
+                self.valid += 1
+                yield vote.answers, vote.weight

@@ -115,7 +115,7 @@ class RaftCore:
                 self.leadership.read(message.read, message.sender)
             case ReadReply():
                 self.out.reads.append((message.read, message.index))
-            case TimeoutNow() if self.log.may_lead(self.node, self.commit):
+            case TimeoutNow() if not self.leadership and self.log.may_lead(self.node, self.commit):
                 self._campaign(transfer=True)
 
     def propose(self, payloads: Sequence[object]) -> list[Ticket]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ballot.ledger.raft.core import LEADER
+from ballot.ledger.raft.core import CANDIDATE, LEADER
 from ballot.ledger.raft.messages import AppendReply, Message, ReadId, Vote, VoteReply, Write
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Invariants:
                 require(hard >= (message.term, 0), f"node {node.id} grants a vote before its term is durable")
                 if hard[0] == message.term:
                     require(hard[1] == message.to, f"node {node.id} grants a vote before it is durable")
-            case Vote():
+            case Vote() if node.core.role == CANDIDATE:  # grants to one that gave up since count for nothing
                 require(
                     (disk.hard.term, disk.hard.vote) == (message.term, node.id),
                     f"node {node.id} asks for votes before its own is durable",

@@ -78,7 +78,8 @@ def show_item(item: Item) -> str:
 
 def show_state(node: Node) -> str:
     if not node.running:
-        return f"{node.id}: down, on disk term {node.disk.hard.term} vote {node.disk.hard.vote} last {node.disk.last_index}"
+        hard = node.disk.hard
+        return f"{node.id}: down, on disk term {hard.term} vote {hard.vote} last {node.disk.last_index}"
     core: RaftCore = node.core
     log = core.log
     return (

@@ -1,4 +1,4 @@
-"""A cluster in memory: real Raft cores, model disks that lose what was not persisted, and a network under full control."""
+"""A cluster in memory: real Raft cores, model disks that lose what was not persisted, a network under full control."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from typing import Any, cast
 from ballot.ledger.raft.config import Config, Random
 from ballot.ledger.raft.core import RaftCore
 from ballot.ledger.raft.log import Durable
-from ballot.ledger.raft.messages import Conf, HardState, Message, ReadId, Ready, Record, Ticket, TimeoutNow, Write
+from ballot.ledger.raft.messages import (
+    Conf,
+    Fetch,
+    HardState,
+    Message,
+    ReadId,
+    Ready,
+    Record,
+    Ticket,
+    TimeoutNow,
+    Write,
+)
 from tests.support.invariants import Invariants, require
 
 
@@ -65,7 +76,7 @@ class Disk:
     """What survives a crash."""
 
     items: list[Item]
-    hard: HardState = HardState(commit=1)
+    hard: HardState = field(default_factory=lambda: HardState(commit=1))
 
     @property
     def last_index(self) -> int:
@@ -97,6 +108,7 @@ class Node:
         self.id, self.disk, self._make_core = node_id, disk, make_core
         self.incarnation = 0
         self.slow_disk = False
+        self.shown = 1  # applied entries that were told of: replays after a restart are not
         self.start()
 
     def start(self) -> None:
@@ -104,6 +116,7 @@ class Node:
         self.running = True
         self.applied = 0
         self.pending: Write | None = None
+        self.fetches: list[Fetch] = []
         self.tickets: dict[int, list[tuple[Ticket, str]]] = {}
         self.core = self._make_core(self.id, self.incarnation, self.disk.read())
 
@@ -227,6 +240,22 @@ class Cluster:
         self._carry_out(node, write)
         self._input(node_id, lambda core: core.appended(write.token))
 
+    def read_back(self, node_id: int) -> None:
+        """The node's disk answers what was asked of it for peers that lag."""
+        self._read_back(self.nodes[node_id])
+        self._settle(self.nodes[node_id])
+
+    @staticmethod
+    def _read_back(node: Node) -> bool:
+        fetches, node.fetches = node.fetches, []
+        for fetch in fetches:
+            last = min(node.core.commit, fetch.first + 2)
+            node.core.fetched(fetch.peer, fetch.term, node.disk.items[fetch.first - 1 : last])
+        return bool(fetches)
+
+    def step_down(self, node_id: int) -> None:
+        self._input(node_id, lambda core: core.step_down())
+
     def crash(self, node_id: int, *, after_commit: bool = False) -> None:
         """Loses what was not persisted; `after_commit`: the write succeeds, but the node dies before it hears so."""
         node = self.nodes[node_id]
@@ -266,17 +295,16 @@ class Cluster:
                 self.invariants.answered(read, index)
                 self.answered.append((read, index))
                 self.tell(f"{node.id} may read at {index} ({name_read(read)})")
-            for fetch in ready.fetch:
-                node.core.fetched(fetch.peer, fetch.term, node.disk.items[fetch.first - 1 : fetch.first + 2])
-                busy = True
+            node.fetches += ready.fetch
+            busy |= not node.slow_disk and self._read_back(node)
             if not busy:
                 return
 
     def _tell_soft(self, node: Node, ready: Ready) -> None:
         if ready.soft is not None:
             self.tell(f"{node.id} is {ready.soft.role} in term {ready.soft.term}, leader {ready.soft.leader or '-'}")
-        for ticket in ready.failed:
-            self.tell(f"{node.id} overwrites {ticket.index}/{ticket.term}")
+        if ready.failed:
+            self.tell(f"{node.id} overwrites " + ", ".join(f"{old.index}/{old.term}" for old in ready.failed))
 
     def _write(self, node: Node, ready: Ready) -> bool:
         if ready.write is None:
@@ -306,10 +334,9 @@ class Cluster:
         node.applied = index
         for item in new:
             self._resolve(node, item)
-        if node.incarnation == 1 or len(new) < 4:
-            self.tell(f"{node.id} applies " + ", ".join(f"{i.index}/{i.term} {i.command}" for i in new))
-        else:
-            self.tell(f"{node.id} applies {new[0].index} to {new[-1].index}")
+        if news := [f"{item.index}/{item.term} {item.command}" for item in new if item.index > node.shown]:
+            self.tell(f"{node.id} applies {', '.join(news)}")
+            node.shown = index
         node.core.apply_done(index)
         return True
 

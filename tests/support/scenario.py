@@ -1,4 +1,4 @@
-"""A small language for Raft scenarios, in the manner of datadriven tests: commands, `----`, what they print, an empty line.
+"""A small language for Raft scenarios: commands, `----`, what they print, an empty line.
 
     deliver Vote 1->3
     ----
@@ -13,15 +13,16 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ballot.ledger.raft.core import PRECANDIDATE
-from ballot.ledger.raft.messages import Append, Conf, ConfRefused, Message, NotLeader, Overloaded, PreVote
+from ballot.ledger.raft.messages import Append, Conf, ConfRefused, Halt, Message, NotLeader, Overloaded, PreVote
 from tests.support.invariants import Violation
 from tests.support.notation import Pattern, show_log, show_message, show_progress, show_state
-from tests.support.raft import Cluster, describe_conf, name_read
+from tests.support.raft import BrokenChain, Cluster, describe_conf, name_read
 
 RULE = "----"
 NO_OUTPUT = "ok"
@@ -112,11 +113,14 @@ class Scenario:
         self.lines.append(f"{node} is {core.role} in term {core.term}, last {core.log.last_index} commit {core.commit}")
 
     def rounds(self, count: str) -> None:
-        """rounds COUNT: as often, ticks every node and delivers everything."""
+        """rounds COUNT: as often, ticks every node and delivers everything; says once what happens again and again."""
+        position = len(self.lines)
         for _ in range(int(count)):
             for node in self.cluster.running:
                 self.cluster.tick(node.id)
             self.cluster.stabilize()
+        happened = Counter(self.lines[position:])
+        self.lines[position:] = [line if times == 1 else f"{line} ({times} times)" for line, times in happened.items()]
 
     # -- messages
 
@@ -287,7 +291,7 @@ def play(text: str) -> str:
             continue
         try:
             output, broken = scenario.run(block.commands), False
-        except Violation as violation:
+        except (Violation, Halt, BrokenChain) as violation:
             output, broken = [*scenario.lines, f"VIOLATION: {violation}"], True
         parts.append("\n".join([*block.head, RULE, *output]))
         if broken:

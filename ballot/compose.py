@@ -1,0 +1,70 @@
+"""Puts the HTTP app together from the environment: the only place where its parts meet their settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from .config import ConfigError, Settings, read_settings
+from .http.app import create_app
+from .http.deps import Deps, make_pool, make_redis
+from .http.deps import Settings as AppSettings
+from .http.mail import Mailer, MailboxMailer, SmtpMailer
+from .ledger import rsa
+from .ledger.client import LedgerClient
+from .ledger.membership import membership_of
+from .logs import configure
+
+
+def create_application() -> Any:
+    """The ASGI app of this node. Raises ConfigError."""
+    settings = read_settings()
+    configure(settings.log_level, node=settings.node, part="http")
+    return create_app(make_deps(settings))
+
+
+def make_deps(settings: Settings) -> Deps:
+    jwt_private = rsa.load_private(settings.secret("jwt_private"))
+    return Deps(
+        settings=_app_settings(settings),
+        ledger=LedgerClient(settings.socket),
+        db=make_pool(settings.dsn),
+        redis=make_redis(settings.redis_url),
+        vault=settings.vault(),
+        jwt_private=jwt_private,
+        jwt_public=jwt_private.public_key(),
+        otp_key=settings.secret("otp_key"),
+        mailer=_mailer(settings),
+    )
+
+
+def _app_settings(settings: Settings) -> AppSettings:
+    app = AppSettings(
+        node=settings.node,
+        issuer=membership_of(settings.genesis().fields).origin,
+        mail_sender=settings.mail_from,
+        mailbox=settings.mailbox,
+        mutex=settings.mutex,
+        trust_forwarded=settings.trust_forwarded,
+    )
+    per_client = replace(app.limits["client"], count=settings.auth_per_client)
+    return replace(app, limits={**app.limits, "client": per_client})
+
+
+def _mailer(settings: Settings) -> Mailer:
+    """SMTP when BALLOT_SMTP_URL is set (smtp://user:password@host:port, smtp+plain:// without TLS), else a mailbox."""
+    if settings.mailbox is not None:
+        return MailboxMailer(settings.mailbox)
+    if not settings.smtp_url:
+        raise ConfigError("neither BALLOT_SMTP_URL nor BALLOT_MAILBOX is set: no code could be sent to anyone")
+    parts = urlsplit(settings.smtp_url)
+    if parts.scheme not in ("smtp", "smtp+plain") or not parts.hostname:
+        raise ConfigError("BALLOT_SMTP_URL must be smtp://user:password@host:port")
+    return SmtpMailer(
+        parts.hostname,
+        parts.port or 587,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        starttls=parts.scheme == "smtp",
+    )

@@ -1,0 +1,102 @@
+"""How the demo looks: progress bars on a terminal, plain lines elsewhere, tables at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+PLAIN_WIDTH = 120
+
+
+class Show:
+    """A context manager: bars move while it is entered, tables come after."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console = Console(highlight=False, width=PLAIN_WIDTH)
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def bar(self, title: str, total: int) -> Callable[[], None]:
+        """What to call at each of `total` steps, from any thread."""
+        started, task, lock, done = time.monotonic(), self._progress.add_task(title, total=total), Lock(), [0]
+
+        def step() -> None:
+            with lock:
+                done[0] += 1
+                self._progress.advance(task)
+                if done[0] == total and not self.console.is_terminal:
+                    self.console.print(f"{title:<58}{f'{total}/{total}':>12}{time.monotonic() - started:>8.1f} s")
+
+        return step
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[None]:
+        """Something whose steps are not counted."""
+        step = self.bar(title, 1)
+        yield
+        step()
+
+
+def print_facts(console: Console, facts: Sequence[tuple[str, str, bool]]) -> None:
+    """What came out, one fact a line: (what, value, whether that is as it must be)."""
+    table = Table(title="the election", show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for what, value, fine in facts:
+        table.add_row(what, value if fine else f"[red]{value}")
+    console.print(table)
+
+
+def print_rounds(console: Console, options: Sequence[str], result: Mapping[str, Any]) -> None:
+    """A count of several rounds: one row an option, one column a round."""
+    rounds = result["rounds"]
+    table = Table(title=f"the count: {result['method']}, {result['ballots']} ballots, {result['blank']} blank")
+    table.add_column("option")
+    for entry in rounds:
+        table.add_column(f"round {entry['round']}", justify="right")
+    first = rounds[0]["votes"]
+    for option in sorted(map(int, first), key=lambda option: (-_last_round(rounds, option), -first[str(option)])):
+        table.add_row(options[option], *(_cell(entry, option) for entry in rounds))
+    table.add_section()
+    table.add_row("inactive", *(str(sum(entry["inactive"].values())) for entry in rounds))
+    table.add_row("needed to win", *(str(entry["threshold"]) for entry in rounds))
+    console.print(table)
+
+
+def _last_round(rounds: Sequence[Mapping[str, Any]], option: int) -> int:
+    return sum(str(option) in entry["votes"] for entry in rounds)
+
+
+def _cell(entry: Mapping[str, Any], option: int) -> str:
+    votes = entry["votes"].get(str(option))
+    if votes is None:
+        return ""
+    if option in entry["elected"]:
+        return f"[green]{votes} ✓"
+    return f"[dim]{votes} out" if option in entry["eliminated"] else str(votes)

@@ -1,0 +1,34 @@
+"""The board: every ballot of an election, as published after the close."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+
+from .api import Api, b64, unb64
+from .trust import Untrusted
+
+
+async def download(api: Api, election: bytes) -> list[bytes]:
+    """All ballots on the board, in its order. The whole board is asked for, so that nobody learns which one is ours.
+
+    Raises Refused, NoAnswer, and Untrusted when a name is not the hash of its ballot or out of order.
+    """
+    reply = await api.ask("GET", f"/api/elections/{b64(election)}/ballots")
+    ballots: list[bytes] = []
+    last = b""
+    for line in reply.body.splitlines():
+        name, ballot = _read(line)
+        if name != sha256(ballot).digest() or name <= last:
+            raise Untrusted("the board names a ballot wrongly, twice or out of order")
+        ballots.append(ballot)
+        last = name
+    return ballots
+
+
+def _read(line: bytes) -> tuple[bytes, bytes]:
+    try:
+        fields = json.loads(line)
+        return unb64(fields["name"]), unb64(fields["ballot"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise Untrusted("a line of the board does not parse") from error

@@ -1,0 +1,245 @@
+"""/api/auth and /api/users: accounts, codes, tokens, identity keys, roles."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import msgspec
+from falcon.asgi import Request, Response
+
+from ..ledger import rsa
+from ..ledger.frame import frame
+from ..projections import queries
+from ..voting import commands as c
+from ..voting.keycheck import WeakKey, check_long_lived_key
+from .accounts import Accounts, Person
+from .mail import check_address
+from .parse import B64, answer, b64, read_json
+from .problems import Refused
+from .services import Services
+
+log = logging.getLogger("ballot.auth")
+
+Text = Annotated[str, msgspec.Meta(max_length=1024)]
+Code = Annotated[str, msgspec.Meta(pattern="^[0-9]{6}$")]
+
+
+class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Credentials(_Body, frozen=True):
+    email: Text
+    password: Text
+
+
+class Address(_Body, frozen=True):
+    email: Text
+
+
+class ChallengeOnly(_Body, frozen=True):
+    challenge: B64
+
+
+class CodeEntry(_Body, frozen=True):
+    challenge: B64
+    code: Code
+
+
+class NewPassword(_Body, frozen=True):
+    challenge: B64
+    code: Code
+    password: Text
+
+
+class PasswordChange(_Body, frozen=True):
+    old_password: Text
+    new_password: Text
+
+
+class RefreshBody(_Body, frozen=True):
+    refresh_token: Text
+
+
+class IdentityKeyBody(_Body, frozen=True):
+    """`signature` is PSS(identity, F(identity-key, user_id, n))."""
+
+    n: B64
+    signature: B64
+
+
+class RoleBody(_Body, frozen=True):
+    role: Text
+
+
+class Challenge(msgspec.Struct, frozen=True):
+    challenge: B64
+    expires_in: int
+
+
+class User(msgspec.Struct, frozen=True):
+    id: B64
+    email: str
+    roles: list[str]
+
+
+class Me(msgspec.Struct, frozen=True):
+    id: B64
+    email: str
+    roles: list[str]
+    identity_key: B64 | None
+
+
+class TokenSet(msgspec.Struct, frozen=True):
+    access_token: str
+    refresh_token: str
+    token_type: str
+    expires_in: int
+    user: User
+
+
+class IdentityKey(msgspec.Struct, frozen=True):
+    user_id: B64
+    n: B64
+
+
+class Granted(msgspec.Struct, frozen=True):
+    user_id: B64
+    role: str
+
+
+class JwkSet(msgspec.Struct, frozen=True):
+    keys: list[dict[str, str]]
+
+
+class _AuthResource:
+    def __init__(self, services: Services, accounts: Accounts) -> None:
+        self._services, self._accounts = services, accounts
+        self._limit = services.settings.max_body
+
+    def _challenged(self, resp: Response, challenge: bytes) -> None:
+        answer(resp, Challenge(B64(challenge), self._services.settings.code_lifetime_s), 202)
+
+    def _tokens(self, resp: Response, person: Person, refresh_token: str) -> None:
+        tokens = self._services.tokens
+        user = User(B64(person.user), person.address, person.roles)
+        resp.set_header("Cache-Control", "no-store")
+        answer(resp, TokenSet(tokens.issue(person.user), refresh_token, "Bearer", tokens.lifetime_s, user))
+
+
+class Register(_AuthResource):
+    async def on_post(self, req: Request, resp: Response) -> None:
+        body = await read_json(req, Credentials, self._limit)
+        address = check_address(body.email)
+        await self._accounts.limit(req, resp, address)
+        self._challenged(resp, await self._accounts.register(address, body.password))
+
+
+class Login(_AuthResource):
+    async def on_post(self, req: Request, resp: Response) -> None:
+        body = await read_json(req, Credentials, self._limit)
+        address = check_address(body.email)
+        await self._accounts.limit(req, resp, address)
+        self._challenged(resp, await self._accounts.login(address, body.password))
+
+
+class Codes(_AuthResource):
+    """`send` mails another code for a challenge, `verify` confirms one."""
+
+    async def on_post_send(self, req: Request, resp: Response) -> None:
+        body = await read_json(req, ChallengeOnly, self._limit)
+        await self._accounts.limit(req, resp)
+        await self._accounts.resend(body.challenge)
+        self._challenged(resp, body.challenge)
+
+    async def on_post_verify(self, req: Request, resp: Response) -> None:
+        body = await read_json(req, CodeEntry, self._limit)
+        person = await self._accounts.enter(body.challenge, body.code)
+        self._tokens(resp, person, await self._services.refresh_tokens.issue(person.user))
+
+
+class Session(_AuthResource):
+    """`refresh` and `logout`."""
+
+    async def on_post_refresh(self, req: Request, resp: Response) -> None:
+        body = await read_json(req, RefreshBody, self._limit)
+        user, token = await self._services.refresh_tokens.rotate(body.refresh_token)
+        self._tokens(resp, await self._accounts.person(user), token)
+
+    async def on_post_logout(self, req: Request, resp: Response) -> None:
+        body = await read_json(req, RefreshBody, self._limit)
+        await self._services.refresh_tokens.revoke(body.refresh_token)
+        resp.status = 204
+
+
+class Password(_AuthResource):
+    """`forgot`, `reset` and `change`."""
+
+    async def on_post_forgot(self, req: Request, resp: Response) -> None:
+        body = await read_json(req, Address, self._limit)
+        address = check_address(body.email)
+        await self._accounts.limit(req, resp, address)
+        self._challenged(resp, await self._accounts.forgot(address))
+
+    async def on_post_reset(self, req: Request, resp: Response) -> None:
+        body = await read_json(req, NewPassword, self._limit)
+        await self._accounts.limit(req, resp)
+        await self._accounts.reset(body.challenge, body.code, body.password)
+        resp.status = 204
+
+    async def on_post_change(self, req: Request, resp: Response) -> None:
+        user = self._services.user(req)
+        body = await read_json(req, PasswordChange, self._limit)
+        await self._accounts.limit(req, resp, b64(user))
+        await self._accounts.change_password(req, user, body.old_password, body.new_password)
+        resp.status = 204
+
+
+class Self(_AuthResource):
+    """/me: the account that an access token stands for."""
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        user = self._services.user(req)
+        person = await self._accounts.person(user)
+        async with self._services.reading() as connection:
+            n = await queries.identity_key(connection, user)
+        answer(resp, Me(B64(user), person.address, person.roles, None if n is None else B64(n)))
+
+
+class Jwks(_AuthResource):
+    async def on_get(self, req: Request, resp: Response) -> None:
+        answer(resp, JwkSet([self._services.tokens.jwk]))
+
+
+class IdentityKeys(_AuthResource):
+    async def on_get(self, req: Request, resp: Response) -> None:
+        user = self._services.user(req)
+        async with self._services.reading() as connection:
+            n = await queries.identity_key(connection, user)
+        if n is None:
+            raise Refused("NoIdentityKey", "no identity key is enrolled")
+        answer(resp, IdentityKey(B64(user), B64(n)))
+
+    async def on_put(self, req: Request, resp: Response) -> None:
+        user = self._services.user(req)
+        body = await read_json(req, IdentityKeyBody, self._limit)
+        try:
+            check_long_lived_key(body.n)
+            rsa.verify(body.n, body.signature, frame("identity-key", user, body.n))
+        except WeakKey as error:
+            raise Refused("WeakKey", f"the identity key is refused: {error}") from error
+        except rsa.BadSignature as error:
+            raise Refused("BadSignature", "the identity key did not sign its own enrolment") from error
+        await self._services.submit(c.EnrolIdentityKey(user, bytes(body.n), bytes(body.signature)))
+        answer(resp, IdentityKey(B64(user), body.n))
+
+
+class Roles(_AuthResource):
+    async def on_post(self, req: Request, resp: Response, user: bytes) -> None:
+        by = self._services.user(req)
+        body = await read_json(req, RoleBody, self._limit)
+        async with self._services.reading() as connection:
+            await self._services.require_role(connection, by, "admin")
+        await self._services.submit(c.GrantRole(user, body.role, by))
+        answer(resp, Granted(B64(user), body.role))

@@ -1,0 +1,97 @@
+"""What the app is given: settings, connections and keys. Nothing here reads a file or the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from ..ledger.client import LedgerClient
+from ..ledger.vault import Vault
+from .limits import Limit
+from .mail import Mailer
+
+Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+REDIS_TIMEOUT_S = 0.3
+
+
+def _limits() -> Mapping[str, Limit]:
+    return {
+        "client": Limit(100, 600),
+        "address": Limit(10, 600),
+        "wrong-code": Limit(20, 86_400),
+    }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`limits`: how often one client and one e-mail address may ask in /api/auth (both are counted for every request
+    there that costs a password hash or a mail), and how many wrong codes an address stands. `votes_per_second` is what
+    one worker takes of casts from everybody together, 0 for no limit. `trust_forwarded` takes a client's address from
+    the last X-Forwarded-For, for nodes behind a proxy of their own.
+    """
+
+    node: int
+    issuer: str
+    audience: str = "ballot"
+    access_lifetime_s: int = 900
+    refresh_lifetime_s: int = 14 * 86_400
+    code_lifetime_s: int = 600
+    bcrypt_cost: int = 12
+    mail_sender: str = "ballot@localhost"
+    mailbox: Path | None = None
+    mutex: bool = True
+    votes_per_second: int = 0
+    trust_forwarded: bool = False
+    max_body: int = 64 * 1024
+    max_roll: int = 8 * 1024 * 1024
+    max_ballot: int = 256 * 1024
+    limits: Mapping[str, Limit] = field(default_factory=_limits)
+
+
+@dataclass(frozen=True)
+class Deps:
+    """`otp_key`: 32 random bytes under which one-time codes and rate-limit names are hashed, the same on all nodes."""
+
+    settings: Settings
+    ledger: LedgerClient
+    db: Pool
+    redis: Redis
+    vault: Vault = field(repr=False)
+    jwt_private: RSAPrivateKey = field(repr=False)
+    jwt_public: RSAPublicKey
+    otp_key: bytes = field(repr=False)
+    mailer: Mailer
+
+
+def make_pool(dsn: str, size: int = 8) -> Pool:
+    """A pool of connections to this node's database, each statement its own transaction. The app opens it."""
+    return AsyncConnectionPool(
+        dsn,
+        connection_class=AsyncConnection[Any],
+        min_size=1,
+        max_size=size,
+        timeout=5.0,
+        open=False,
+        kwargs={"autocommit": True, "options": "-c default_transaction_read_only=on"},
+    )
+
+
+def make_redis(url: str) -> Redis:
+    """A client that gives up quickly and never tries again by itself: the callers know what to do without Redis."""
+    return Redis.from_url(
+        url,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=256,
+    )

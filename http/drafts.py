@@ -1,0 +1,120 @@
+"""A draft: what an organiser has said about an election so far, kept in the log as a canonical document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from ..voting import document
+from ..voting.definition import (
+    DefinitionError,
+    ElectionDefinition,
+    Question,
+    Registrar,
+    Roll,
+    Trustee,
+    check_definition,
+    check_questions,
+    pad_length,
+)
+from .parse import from_time
+from .problems import Refused
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+# Stand-ins, so that a draft meets the very checks that its definition will: keys and roll come only at the opening.
+_NOBODY = Trustee("nobody", "00" * 384)
+_NO_REGISTRAR = Registrar(1, "11" * 384)
+_NO_ROLL = Roll(0, "00" * 32)
+
+
+class DraftBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST: a new election. A time left out means: open at once, close by hand."""
+
+    title: str
+    questions: list[Question]
+    opens_at: Time | None = None
+    closes_at: Time | None = None
+
+
+class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """PATCH: what is left out stays as it is."""
+
+    title: str | msgspec.UnsetType = msgspec.UNSET
+    questions: list[Question] | msgspec.UnsetType = msgspec.UNSET
+    opens_at: Time | None | msgspec.UnsetType = msgspec.UNSET
+    closes_at: Time | None | msgspec.UnsetType = msgspec.UNSET
+
+
+class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The document in the log. Times are microseconds since 1970, 0 for none."""
+
+    title: str
+    questions: list[Question]
+    opens_us: int
+    closes_us: int
+
+
+def draft_of(body: DraftBody) -> Draft:
+    return Draft(body.title, body.questions, from_time(body.opens_at), from_time(body.closes_at))
+
+
+def amended(draft: Draft, change: DraftChange) -> Draft:
+    """The draft with what the change names put in place."""
+    changes: dict[str, Any] = {}
+    if change.title is not msgspec.UNSET:
+        changes["title"] = change.title
+    if change.questions is not msgspec.UNSET:
+        changes["questions"] = change.questions
+    if change.opens_at is not msgspec.UNSET:
+        changes["opens_us"] = from_time(change.opens_at)
+    if change.closes_at is not msgspec.UNSET:
+        changes["closes_us"] = from_time(change.closes_at)
+    return msgspec.structs.replace(draft, **changes)
+
+
+def encode_draft(draft: Draft) -> bytes:
+    """Raises Refused(BadDefinition) for what could never be opened."""
+    define(draft, 1, [_NOBODY], [_NO_REGISTRAR], _NO_ROLL, "draft", "00" * 32)
+    try:
+        return document.encode(msgspec.to_builtins(draft))
+    except document.DocumentError as error:
+        raise Refused("BadDefinition", str(error)) from error
+
+
+def decode_draft(data: bytes) -> Draft:
+    """Raises document.DocumentError, msgspec.ValidationError: only drafts of this kind are ever recorded."""
+    return msgspec.convert(document.decode(data), Draft)
+
+
+def define(
+    draft: Draft,
+    k: int,
+    trustees: Sequence[Trustee],
+    registrars: Sequence[Registrar],
+    roll: Roll,
+    origin: str,
+    genesis: str,
+) -> ElectionDefinition:
+    """The definition that the draft becomes. Raises Refused(BadDefinition), naming what is wrong."""
+    try:
+        check_questions(draft.questions)
+        definition = ElectionDefinition(
+            title=draft.title,
+            questions=draft.questions,
+            opens_us=draft.opens_us,
+            closes_us=draft.closes_us,
+            pad_len=pad_length(draft.questions),
+            k=k,
+            trustees=list(trustees),
+            registrars=list(registrars),
+            roll=roll,
+            origin=origin,
+            genesis=genesis,
+        )
+        check_definition(definition)
+    except DefinitionError as error:
+        raise Refused("BadDefinition", str(error)) from error
+    return definition

@@ -1,0 +1,186 @@
+"""/api/elections: drafting, looking, opening, closing, cancelling."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import Literal, get_args
+
+import msgspec
+from falcon.asgi import Request, Response
+
+from ..ledger.frame import FrameError, read_u64, u64
+from ..projections import queries
+from ..voting import commands as c
+from ..voting.question import Question
+from .drafts import DraftBody, DraftChange, amended, decode_draft, draft_of, encode_draft
+from .opening import open_election
+from .parse import B64, answer, b64, query_int, read_json, to_time, unb64
+from .problems import Refused
+from .services import Services, derive_id
+
+Status = Literal["draft", "frozen", "open", "closed", "published", "tallied", "cancelled"]
+
+MOST_LISTED, LISTED = 200, 50
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A POST that needs no more than its address."""
+
+
+class ElectionView(msgspec.Struct, frozen=True):
+    """An election as its users see it; `definition` is the exact bytes that `eid` is the hash of."""
+
+    id: B64
+    title: str
+    status: Status
+    organiser: B64
+    questions: list[Question]
+    opens_at: datetime | None
+    closes_at: datetime | None
+    eid: B64 | None
+    definition: B64 | None
+    opened_at: int | None
+    roll_size: int
+    issued: int
+    cast: int
+    published: int
+    on_roll: bool
+    credential_issued: bool
+    disputed: bool
+
+
+class ElectionList(msgspec.Struct, frozen=True):
+    """`next` is the cursor of the following page."""
+
+    elections: list[ElectionView]
+    next: str | None
+
+
+def view(seen: queries.Seen) -> ElectionView:
+    row = seen.election
+    draft = decode_draft(row.draft)
+    return ElectionView(
+        id=B64(row.election),
+        title=draft.title,
+        status=row.status,  # type: ignore[arg-type]
+        organiser=B64(row.organiser),
+        questions=draft.questions,
+        opens_at=to_time(draft.opens_us),
+        closes_at=to_time(draft.closes_us),
+        eid=None if row.eid is None else B64(row.eid),
+        definition=None if row.definition is None else B64(row.definition),
+        opened_at=row.opened_at,
+        roll_size=row.roll_size,
+        issued=row.issued,
+        cast=row.cast_count,
+        published=row.published,
+        on_roll=seen.on_roll,
+        credential_issued=seen.credential_issued,
+        disputed=row.disputed,
+    )
+
+
+class _ElectionResource:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._limit = services.settings.max_body
+
+    async def _show(self, resp: Response, election: bytes, user: bytes, status: int = 200) -> None:
+        """Answers with the election. Raises Refused(UnknownElection)."""
+        async with self._services.reading() as connection:
+            seen = await queries.seen(connection, election, user)
+        if seen is None or (seen.election.status in ("draft", "frozen") and seen.election.organiser != user):
+            raise Refused("UnknownElection", "there is no such election")
+        answer(resp, view(seen), status)
+
+
+class Elections(_ElectionResource):
+    async def on_get(self, req: Request, resp: Response) -> None:
+        user = self._services.user(req)
+        status = req.get_param("status")
+        if status is not None and status not in get_args(Status):
+            raise Refused("BadParameter", f"status is one of {', '.join(get_args(Status))}")
+        limit = query_int(req, "limit", 1, MOST_LISTED, LISTED)
+        before = _decode_cursor(req.get_param("cursor"))
+        async with self._services.reading() as connection:
+            page = await queries.list_seen(connection, user, status=status, before=before, limit=limit + 1)
+        more = page[limit - 1].election.drafted_at if len(page) > limit else None
+        following = None if more is None else b64(u64(more))
+        answer(resp, ElectionList([view(seen) for seen in page[:limit]], following))
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        user = self._services.user(req)
+        body = await read_json(req, DraftBody, self._limit)
+        draft = encode_draft(draft_of(body))
+        async with self._services.reading() as connection:
+            await self._services.require_role(connection, user, "organiser")
+        election = derive_id(req, user)
+        await self._services.submit(c.DraftElection(election, user, draft))
+        await self._show(resp, election, user, 201)
+
+
+def _decode_cursor(text: str | None) -> int:
+    if text is None:
+        return sys.maxsize
+    try:
+        return min(read_u64(unb64(text)), sys.maxsize)
+    except (ValueError, FrameError) as error:
+        raise Refused("BadParameter", "the cursor is not one that was given out") from error
+
+
+class Election(_ElectionResource):
+    async def on_get(self, req: Request, resp: Response, election: bytes) -> None:
+        await self._show(resp, election, self._services.user(req))
+
+    async def on_patch(self, req: Request, resp: Response, election: bytes) -> None:
+        user = self._services.user(req)
+        change = await read_json(req, DraftChange, self._limit)
+        async with self._services.reading() as connection:
+            row = await own_election(connection, election, user)
+        draft = encode_draft(amended(decode_draft(row.draft), change))
+        await self._services.submit(c.AmendElection(derive_id(req, user), election, user, draft))
+        await self._show(resp, election, user)
+
+
+async def own_election(connection: queries.Connection, election: bytes, user: bytes) -> queries.Election:
+    """Raises Refused(UnknownElection, NotOrganiser)."""
+    row = await queries.election(connection, election)
+    if row is None:
+        raise Refused("UnknownElection", "there is no such election")
+    if row.organiser != user:
+        raise Refused("NotOrganiser", "only the election's organiser may do this")
+    return row
+
+
+class Open(_ElectionResource):
+    async def on_post(self, req: Request, resp: Response, election: bytes) -> None:
+        user = self._services.user(req)
+        await read_json(req, Nothing, self._limit)
+        async with self._services.reading() as connection:
+            row = await own_election(connection, election, user)
+        await open_election(self._services, row)
+        await self._show(resp, election, user)
+
+
+class End(_ElectionResource):
+    """`close` and `cancel`."""
+
+    async def on_post_close(self, req: Request, resp: Response, election: bytes) -> None:
+        await self._end(req, resp, election, c.CloseElection)
+
+    async def on_post_cancel(self, req: Request, resp: Response, election: bytes) -> None:
+        await self._end(req, resp, election, c.CancelElection)
+
+    async def _end(
+        self,
+        req: Request,
+        resp: Response,
+        election: bytes,
+        command: Callable[[bytes, bytes], c.CloseElection | c.CancelElection],
+    ) -> None:
+        user = self._services.user(req)
+        await read_json(req, Nothing, self._limit)
+        await self._services.submit(command(election, user))
+        await self._show(resp, election, user)

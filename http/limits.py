@@ -1,0 +1,73 @@
+"""How often: windows in Redis per client and per address, and a bucket in memory for casts from everybody together."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from time import monotonic
+
+from falcon.asgi import Response
+from redis.asyncio import Redis
+
+from .problems import Refused
+
+# KEYS: the window. ARGV: its length in ms. Gives (requests so far, ms until it ends).
+_COUNT = """
+local count = redis.call('INCR', KEYS[1])
+if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return {count, redis.call('PTTL', KEYS[1])}
+"""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `count` in `seconds`; a count of 0 is no limit."""
+
+    count: int
+    seconds: int
+
+
+class Limits:
+    """Fixed windows in Redis. `key` hides who is counted. Raises redis.RedisError: what is limited fails closed."""
+
+    def __init__(self, redis: Redis, key: bytes) -> None:
+        self._key = key
+        self._count = redis.register_script(_COUNT)
+
+    async def take(self, resp: Response, limit: Limit, what: str, who: str) -> None:
+        """Counts one request of `who` and says in the headers what is left. Raises Refused(TooManyRequests)."""
+        if not limit.count:
+            return
+        name = hmac.digest(self._key, f"{what}\0{who}".encode(), "sha256").hex()
+        count, left_ms = await self._count(keys=[f"limit:{name}"], args=[limit.seconds * 1000])
+        reset = str(max(1, -(-int(left_ms) // 1000)))
+        headers = {
+            "RateLimit-Limit": str(limit.count),
+            "RateLimit-Remaining": str(max(0, limit.count - int(count))),
+            "RateLimit-Reset": reset,
+        }
+        resp.set_headers(headers)
+        if int(count) > limit.count:
+            raise too_many(reset)
+
+
+def too_many(retry_after: str) -> Refused:
+    return Refused("TooManyRequests", "slow down", headers={"Retry-After": retry_after})
+
+
+class Bucket:
+    """`rate` a second on average, up to one second's worth at once; in this process only. A rate of 0 is no limit."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate, self._level, self._at = rate, float(rate), monotonic()
+
+    def take(self) -> None:
+        """Raises Refused(TooManyRequests)."""
+        if not self._rate:
+            return
+        now = monotonic()
+        self._level = min(self._rate, self._level + (now - self._at) * self._rate)
+        self._at = now
+        if self._level < 1:
+            raise too_many("1")
+        self._level -= 1

@@ -1,0 +1,110 @@
+"""Opening an election: the roll and the definition are frozen, and fresh keys made, before consensus hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from ..ledger import rsa
+from ..ledger.entry import Entry, parse
+from ..ledger.frame import frame_hash
+from ..ledger.proof import root_of
+from ..projections import queries
+from ..voting import commands as c
+from ..voting.ballot import roll_leaf
+from ..voting.definition import DefinitionError, Registrar, Roll, Trustee, encode_definition
+from .drafts import decode_draft, define
+from .problems import Refused
+from .services import Services
+
+log = logging.getLogger("ballot.elections")
+
+KEY_BITS = 3072
+CLUSTER = "cluster"
+# Every weight has a key of its own, whose holders are told apart by it.
+MOST_WEIGHTS = 64
+
+Hidden = dict[tuple[int, bytes], tuple[str, bytes]]
+
+
+async def open_election(services: Services, row: queries.Election) -> None:
+    """Raises Refused (NotADraft, AlreadyOpened, RollChanged, BadDefinition), Unavailable."""
+    _refuse(row)
+    async with services.reading() as connection:
+        voters = await queries.roll(connection, row.election)
+        enrolled = await queries.trustees(connection, row.election)
+        hidden = await services.private.many(connection, (voter.added_at for voter in voters))
+        first = await queries.entry(connection, 1)
+    assert first is not None, "a log without a genesis"
+    addresses = {
+        (index, voter): (address, salt)
+        for index, fields in hidden.items()
+        for voter, _tag, address, salt in fields.get("addresses", ())
+    }
+    leaves, root = await asyncio.to_thread(build_roll, voters, addresses)
+    weights = sorted({voter.weight for voter in voters})
+    if len(weights) > MOST_WEIGHTS:
+        raise Refused("BadDefinition", f"an election has at most {MOST_WEIGHTS} different weights")
+    keys = [await asyncio.to_thread(rsa.generate, KEY_BITS) for _ in weights]
+    own = None if enrolled else await asyncio.to_thread(rsa.generate, KEY_BITS)
+    definition = _define(row, weights, keys, own, enrolled, Roll(len(leaves), root.hex()), parse(*first_parts(first)))
+    command = c.OpenElection(
+        row.election,
+        row.organiser,
+        definition,
+        leaves,
+        root,
+        [rsa.dump_private(key) for key in keys],
+        b"" if own is None else rsa.dump_private(own),
+    )
+    await services.submit(command)
+    log.info("election opened", extra={"voters": len(leaves), "weights": len(weights), "trustees": len(enrolled)})
+
+
+def _refuse(row: queries.Election) -> None:
+    # Before any key is made; consensus asks the same again.
+    if row.eid is not None:
+        raise Refused("AlreadyOpened", "the election was opened before")
+    if row.status not in ("draft", "frozen"):
+        raise Refused("NotADraft", f"the election is {row.status}")
+    if not row.roll_size:
+        raise Refused("RollChanged", "the roll is empty")
+
+
+def build_roll(voters: Sequence[queries.Voter], addresses: Hidden) -> tuple[list[bytes], bytes]:
+    """The sorted leaves of the roll and their RFC 6962 root. `addresses`: (added_at, voter) to (address, salt)."""
+    leaves = []
+    for voter in voters:
+        address, salt = addresses[voter.added_at, voter.voter]
+        leaves.append(roll_leaf(voter.voter, voter.weight, frame_hash("email", salt, address.encode())))
+    leaves.sort()
+    return leaves, root_of(leaves)
+
+
+def first_parts(first: queries.LogEntry) -> tuple[bytes, bytes]:
+    return first.header, first.public
+
+
+def _define(
+    row: queries.Election,
+    weights: Sequence[int],
+    keys: Sequence[RSAPrivateKey],
+    own: RSAPrivateKey | None,
+    enrolled: Sequence[queries.Trustee],
+    roll: Roll,
+    genesis: Entry,
+) -> bytes:
+    registrars = [Registrar(weight, rsa.modulus(key).hex()) for weight, key in zip(weights, keys, strict=True)]
+    trustees = [Trustee(trustee.name, trustee.n.hex()) for trustee in enrolled]
+    if own is not None:
+        trustees = [Trustee(CLUSTER, rsa.modulus(own).hex())]
+    k = len(trustees) // 2 + 1
+    origin = str(genesis.fields["origin"])
+    definition = define(decode_draft(row.draft), k, trustees, registrars, roll, origin, genesis.hash.hex())
+    try:
+        return encode_definition(definition)
+    except DefinitionError as error:
+        raise Refused("BadDefinition", str(error)) from error

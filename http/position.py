@@ -1,0 +1,47 @@
+"""How far this node's tables are, as far as this worker knows: what `Ledger-Index` says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+
+from ..ledger.client import LedgerClient
+from ..ledger.submit import Unavailable
+
+log = logging.getLogger("ballot.http")
+
+FRESH_S = 0.1
+STATUS_TIMEOUT_S = 0.5
+
+
+class Position:
+    """Only ever rises. Whoever reads tables or submits notes what they saw, so an answer never says less than it shows.
+
+    Where nobody did, a status at most a tenth of a second old is close enough.
+    """
+
+    def __init__(self, ledger: LedgerClient) -> None:
+        self._ledger = ledger
+        self._asked = float("-inf")
+        self.index = 0
+
+    def note(self, index: int) -> None:
+        if index > self.index:
+            self.index = index
+
+    async def refresh(self) -> None:
+        """Asks the ledger process, at most every `FRESH_S`; keeps the last word when it does not answer."""
+        if monotonic() < self._asked + FRESH_S:
+            return
+        self._asked = monotonic()
+        try:
+            async with asyncio.timeout(STATUS_TIMEOUT_S):
+                self.note((await self._ledger.status())["applied"])
+        except (Unavailable, TimeoutError) as error:
+            log.debug("no status from the ledger process", extra={"reason": str(error)})
+
+    async def reach(self, index: int, timeout_s: float) -> None:
+        """Returns once this node has applied `index`. Raises Unavailable."""
+        if index > self.index:
+            self.note(await self._ledger.wait(index, timeout_s))

@@ -1,0 +1,151 @@
+"""Access tokens (JWT, RS256, minutes) and refresh tokens (opaque, rotating, on an allow-list in Redis)."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from hashlib import sha256
+from time import time
+from typing import Any
+
+import jwt
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from redis.asyncio import Redis
+
+from .parse import b64, unb64
+from .problems import Refused
+
+ALGORITHM = "RS256"
+USER_BYTES = 16
+FAMILY_BYTES, SECRET_BYTES = 16, 32
+_CLAIMS = ["iss", "aud", "sub", "iat", "exp", "jti", "typ"]
+
+
+class AccessTokens:
+    """Signs and checks access tokens. They name a user and nothing else: roles are looked up where they matter."""
+
+    def __init__(
+        self, private: RSAPrivateKey, public: RSAPublicKey, *, issuer: str, audience: str, lifetime_s: int
+    ) -> None:
+        self._private, self._public = private, public
+        self._issuer, self._audience, self.lifetime_s = issuer, audience, lifetime_s
+        self.jwk = _jwk(public)
+
+    def issue(self, user: bytes) -> str:
+        now = int(time())
+        claims = {
+            "iss": self._issuer,
+            "aud": self._audience,
+            "sub": b64(user),
+            "iat": now,
+            "exp": now + self.lifetime_s,
+            "jti": b64(secrets.token_bytes(16)),
+            "typ": "access",
+        }
+        return jwt.encode(claims, self._private, algorithm=ALGORITHM, headers={"kid": self.jwk["kid"]})
+
+    def user(self, token: str) -> bytes:
+        """The 16-byte user id of a valid token. Raises Refused(InvalidToken)."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._public,
+                algorithms=[ALGORITHM],
+                issuer=self._issuer,
+                audience=self._audience,
+                options={"require": _CLAIMS},
+            )
+            if claims["typ"] != "access":
+                raise Refused("InvalidToken", "not an access token")
+            return unb64(str(claims["sub"]), USER_BYTES)
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise Refused("InvalidToken", "the access token is not valid, or no longer") from error
+
+
+def _jwk(public: RSAPublicKey) -> dict[str, str]:
+    """The key as a JWK (RFC 7517), named by its thumbprint (RFC 7638)."""
+    numbers = public.public_numbers()
+    n = base64.urlsafe_b64encode(numbers.n.to_bytes((public.key_size + 7) // 8, "big")).rstrip(b"=").decode()
+    core = {"e": b64(numbers.e.to_bytes(3, "big")), "kty": "RSA", "n": n}
+    return {**core, "use": "sig", "alg": ALGORITHM, "kid": b64(sha256(msgspec.json.encode(core)).digest())}
+
+
+# KEYS: family. ARGV: hash of the token shown, hash of the next, lifetime in ms.
+_ROTATE = """
+local kept = redis.call('HMGET', KEYS[1], 'token', 'user')
+if not kept[1] then return {'unknown'} end
+if kept[1] ~= ARGV[1] then
+    redis.call('DEL', KEYS[1])
+    return {'reused'}
+end
+redis.call('HSET', KEYS[1], 'token', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return {'rotated', kept[2]}
+"""
+
+
+class RefreshTokens:
+    """One family a login; only its newest token counts, and an older one shown again ends the family (RFC 9700, 4.14).
+
+    Redis keeps hashes. Losing Redis logs everybody out and lets no revoked session back in. All methods raise
+    redis.RedisError when it cannot be reached.
+    """
+
+    def __init__(self, redis: Redis, lifetime_s: int) -> None:
+        self._redis, self._lifetime_ms = redis, lifetime_s * 1000
+        self._rotate = redis.register_script(_ROTATE)
+
+    async def issue(self, user: bytes) -> str:
+        """A token that begins a new family."""
+        family, secret = secrets.token_bytes(FAMILY_BYTES), secrets.token_bytes(SECRET_BYTES)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(_family(family), mapping={"token": sha256(secret).digest(), "user": user})
+            pipe.pexpire(_family(family), self._lifetime_ms)
+            pipe.sadd(_sessions(user), family)
+            pipe.pexpire(_sessions(user), self._lifetime_ms)
+            await pipe.execute()
+        return b64(family + secret)
+
+    async def rotate(self, token: str) -> tuple[bytes, str]:
+        """The user and the next token; the one given is used up. Raises Refused(InvalidToken)."""
+        family, secret = _split(token)
+        following = secrets.token_bytes(SECRET_BYTES)
+        arguments: list[Any] = [sha256(secret).digest(), sha256(following).digest(), self._lifetime_ms]
+        outcome, *rest = await self._rotate(keys=[_family(family)], args=arguments)
+        if outcome == b"reused":
+            raise Refused("InvalidToken", "the token was used before: this login has been ended")
+        if outcome != b"rotated":
+            raise Refused("InvalidToken", "the refresh token is not valid, or no longer")
+        user = bytes(rest[0])
+        await self._redis.pexpire(_sessions(user), self._lifetime_ms)
+        return user, b64(family + following)
+
+    async def revoke(self, token: str) -> None:
+        """Ends the login that the token belongs to, if it is still on."""
+        try:
+            family, _ = _split(token)
+        except Refused:
+            return
+        await self._redis.delete(_family(family))
+
+    async def revoke_all(self, user: bytes) -> None:
+        """Ends every login of the user."""
+        families = await self._redis.smembers(_sessions(user))
+        await self._redis.delete(_sessions(user), *map(_family, families))
+
+
+def _split(token: str) -> tuple[bytes, bytes]:
+    try:
+        data = unb64(token, FAMILY_BYTES + SECRET_BYTES)
+    except ValueError as error:
+        raise Refused("InvalidToken", "not a refresh token") from error
+    return data[:FAMILY_BYTES], data[FAMILY_BYTES:]
+
+
+def _family(family: bytes) -> str:
+    return f"session:{family.hex()}"
+
+
+def _sessions(user: bytes) -> str:
+    return f"sessions:{user.hex()}"

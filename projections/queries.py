@@ -1,0 +1,257 @@
+"""Every question that the HTTP layer asks of this node's tables. Plain SQL, one function a question.
+
+A reader who wants to say how fresh an answer is asks `applied` after everything else: what was read is never newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, LiteralString, TypeVar
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row, scalar_row, tuple_row
+
+Connection = AsyncConnection[Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An address that has a user id. `password_at` is None until somebody confirmed it."""
+
+    tag: bytes
+    user_id: bytes
+    address_at: int
+    password_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Election:
+    """A row of `elections`; counters that nothing has counted yet are None there and 0 here."""
+
+    election: bytes
+    organiser: bytes
+    status: str
+    draft: bytes
+    eid: bytes | None
+    definition: bytes | None
+    trustee_count: int
+    roll_size: int
+    roll_root: bytes | None
+    issued: int
+    cast_count: int
+    unused: int
+    published: int
+    drafted_at: int
+    opened_at: int | None
+    closed_at: int | None
+    tally: bytes | None
+    tally_digest: bytes | None
+    disputed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An election as one user sees it."""
+
+    election: Election
+    on_roll: bool
+    credential_issued: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Voter:
+    """One line of a roll; `added_at` is the entry whose private part has the address."""
+
+    voter: bytes
+    weight: int
+    added_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Elector:
+    """What issuing a credential to one voter rests on. `identity_n` is None until a key is enrolled."""
+
+    weight: int
+    identity_n: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trustee:
+    number: int
+    name: str
+    n: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    node: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    index: int
+    header: bytes
+    public: bytes
+
+
+_COUNTERS = {"trustee_count", "roll_size", "issued", "cast_count", "unused", "published"}
+_COLUMNS = ", ".join(
+    f"coalesce(elections.{field.name}, 0) as {field.name}" if field.name in _COUNTERS else f"elections.{field.name}"
+    for field in fields(Election)
+)
+_SEEN = f"""
+select {_COLUMNS}, roll.voter is not null, credentials.voter is not null
+from elections
+left join roll on roll.election = elections.election and roll.voter = %(user)b
+left join credentials on credentials.eid = elections.eid and credentials.voter = %(user)b
+"""
+
+
+async def _all(connection: Connection, shape: type[T], query: LiteralString, values: Sequence[Any]) -> list[T]:
+    async with connection.cursor(row_factory=class_row(shape)) as cursor:
+        await cursor.execute(query, values, binary=True)
+        return await cursor.fetchall()
+
+
+async def _first(connection: Connection, shape: type[T], query: LiteralString, values: Sequence[Any]) -> T | None:
+    rows = await _all(connection, shape, query, values)
+    return rows[0] if rows else None
+
+
+async def _column(connection: Connection, query: LiteralString, values: Sequence[Any] = ()) -> list[Any]:
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(query, values, binary=True)
+        return await cursor.fetchall()
+
+
+async def applied(connection: Connection) -> int:
+    """The newest index that the tables include."""
+    index: int = (await _column(connection, "select index from ledger_applied"))[0]
+    return index
+
+
+# -- people
+
+
+async def account_by_tag(connection: Connection, tag: bytes) -> Account | None:
+    query = "select tag, user_id, address_at, password_at from accounts where tag = %b"
+    return await _first(connection, Account, query, (tag,))
+
+
+async def account_by_user(connection: Connection, user: bytes) -> Account | None:
+    """The user's account; the confirmed one, should an id ever have had several addresses."""
+    query = """select tag, user_id, address_at, password_at from accounts where user_id = %b
+               order by password_at desc nulls last limit 1"""
+    return await _first(connection, Account, query, (user,))
+
+
+async def roles(connection: Connection, user: bytes) -> list[str]:
+    return await _column(connection, "select role from roles where user_id = %b order by role", (user,))
+
+
+async def identity_key(connection: Connection, user: bytes) -> bytes | None:
+    """The modulus in force; None when there is no such user or no key."""
+    found = await _column(connection, "select identity_n from users where user_id = %b", (user,))
+    return found[0] if found else None
+
+
+# -- elections
+
+
+async def election(connection: Connection, election: bytes) -> Election | None:
+    return await _election(connection, b"election", election)
+
+
+async def election_by_eid(connection: Connection, eid: bytes) -> Election | None:
+    return await _election(connection, b"eid", eid)
+
+
+async def _election(connection: Connection, column: bytes, value: bytes) -> Election | None:
+    query = b"select " + _COLUMNS.encode() + b" from elections where " + column + b" = %b"
+    async with connection.cursor(row_factory=class_row(Election)) as cursor:
+        await cursor.execute(query, (value,), binary=True)
+        return await cursor.fetchone()
+
+
+async def seen(connection: Connection, election: bytes, user: bytes) -> Seen | None:
+    found = await _seen(connection, "where elections.election = %(election)b", {"election": election, "user": user})
+    return found[0] if found else None
+
+
+async def list_seen(connection: Connection, user: bytes, *, status: str | None, before: int, limit: int) -> list[Seen]:
+    """Elections drafted before entry `before`, newest first. Drafts are shown to their organiser alone."""
+    where = """where elections.drafted_at < %(before)s and (%(status)t::text is null or elections.status = %(status)t)
+               and (elections.status not in ('draft', 'frozen') or elections.organiser = %(user)b)
+               order by elections.drafted_at desc limit %(limit)s"""
+    values = {"user": user, "before": before, "status": status, "limit": limit}
+    return await _seen(connection, where, values)
+
+
+async def _seen(connection: Connection, where: str, values: dict[str, Any]) -> list[Seen]:
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute((_SEEN + where).encode(), values, binary=True)
+        return [Seen(Election(*row[:-2]), row[-2], row[-1]) for row in await cursor.fetchall()]
+
+
+async def roll(connection: Connection, election: bytes) -> list[Voter]:
+    query = "select voter, weight, added_at from roll where election = %b order by added_at, voter"
+    return await _all(connection, Voter, query, (election,))
+
+
+async def elector(connection: Connection, election: bytes, voter: bytes) -> Elector | None:
+    """None when the voter is not on the roll."""
+    query = """select roll.weight, users.identity_n from roll left join users on users.user_id = roll.voter
+               where roll.election = %b and roll.voter = %b"""
+    return await _first(connection, Elector, query, (election, voter))
+
+
+async def trustees(connection: Connection, election: bytes) -> list[Trustee]:
+    query = "select number, name, n from trustees where election = %b order by number"
+    return await _all(connection, Trustee, query, (election,))
+
+
+async def attestations(connection: Connection, election: bytes) -> list[Attestation]:
+    query = "select node, digest from attestations where election = %b order by node"
+    return await _all(connection, Attestation, query, (election,))
+
+
+# -- ballots
+
+
+async def ballot_status(connection: Connection, name: bytes) -> str:
+    """unknown, recorded, published or counted."""
+    board = """select elections.tally_at is not null from elections
+               join board on board.eid = elections.eid and board.name = %b"""
+    published = await _column(connection, board, (name,))
+    if published:
+        return "counted" if published[0] else "published"
+    recorded = await _column(connection, "select 1 from casts where name = %b", (name,))
+    return "recorded" if recorded else "unknown"
+
+
+async def board_entries(connection: Connection, eid: bytes) -> list[int]:
+    """The entries that hold the board's chunks, in board order."""
+    query = "select distinct published_at from board where eid = %b order by published_at"
+    return await _column(connection, query, (eid,))
+
+
+# -- the log
+
+
+async def entry(connection: Connection, index: int) -> LogEntry | None:
+    query = "select index, header, public from ledger_entry where index = %s"
+    return await _first(connection, LogEntry, query, (index,))
+
+
+async def entries(connection: Connection, first: int, last: int, most_bytes: int) -> list[LogEntry]:
+    """Applied entries from `first` to `last`, in order; fewer where they exceed `most_bytes`, but at least one."""
+    query = """select index, header, public from (
+                   select index, header, public,
+                          sum(octet_length(header) + octet_length(public)) over (order by index) as bytes
+                   from ledger_entry
+                   where index between %s and least(%s, (select index from ledger_applied))) as entries
+               where bytes <= %s or index = %s order by index"""
+    return await _all(connection, LogEntry, query, (first, last, most_bytes, first))

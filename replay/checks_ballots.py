@@ -1,0 +1,155 @@
+"""Who voted how often, and whether the board holds exactly what was cast."""
+
+from __future__ import annotations
+
+import hashlib
+
+from ..ledger.frame import frame
+from ..voting.ballot import BallotError, parse_ballot
+from ..voting.envelope import ballot_id
+from ..voting.fold import key_hash
+from . import events as e
+from .report import Level
+from .scene import Election, Handlers, Scene
+from .verify import check_ballot, check_blind, check_pss, check_unused
+
+
+def issued(scene: Scene, index: int, event: e.CredentialIssued) -> None:
+    election = scene.election(index, event.election, event.eid)
+    if election is None:
+        return
+    if election.status != "open":
+        scene.find(Level.BALLOTS, "IssuedOutsideElection", index, f"the election is {election.status}")
+    if event.voter in election.issued:
+        scene.find(Level.BALLOTS, "IssuedTwice", index, f"voter {event.voter.hex()} had a credential already")
+    election.issued.add(event.voter)
+    _check_request(scene, index, event)
+    _check_issue(scene, index, election, event)
+
+
+def _check_request(scene: Scene, index: int, event: e.CredentialIssued) -> None:
+    """The voter asked for it, with the identity key in force."""
+    n = scene.identity(event.voter)
+    if n is None or key_hash(n) != event.identity:
+        scene.find(Level.BALLOTS, "WrongIdentityKey", index, "it was not asked for with the voter's identity key")
+        return
+    message = frame("issue", event.eid, event.voter, event.identity, event.blinded)
+    scene.check(index, check_pss, "IssueSignature", n, event.identity_sig, message)
+
+
+def _check_issue(scene: Scene, index: int, election: Election, event: e.CredentialIssued) -> None:
+    weight = election.roll.get(event.voter)
+    if weight is None:
+        scene.find(Level.BALLOTS, "NotOnRoll", index, f"voter {event.voter.hex()} is not on the roll")
+        return
+    registrars = election.definition.registrars if election.definition else []
+    moduli = [registrar.n for registrar in registrars if registrar.weight == weight]
+    if moduli:
+        scene.check(index, check_blind, bytes.fromhex(moduli[0]), event.blinded, event.blind_sig)
+    else:
+        scene.find(Level.BALLOTS, "NoRegistrar", index, f"no registrar key for weight {weight}")
+
+
+def cast(scene: Scene, index: int, event: e.BallotCast) -> None:
+    election = scene.election(index, event.election, event.eid)
+    if election is None:
+        return
+    if election.status == "open":
+        election.casts += 1
+    else:
+        scene.find(Level.BALLOTS, "CastOutsideElection", index, f"the election is {election.status}")
+
+
+def closed(scene: Scene, index: int, event: e.ElectionClosed) -> None:
+    election = scene.election(index, event.election, event.eid)
+    if election is None:
+        return
+    if election.status != "open":
+        scene.find(Level.BALLOTS, "ClosedWrongly", index, f"the election is {election.status}")
+    if event.casts != election.casts:
+        detail = f"{event.casts} casts are stated, {election.casts} are in the log"
+        scene.find(Level.BALLOTS, "CloseCountDiffers", index, detail)
+    election.status = "closed"
+
+
+def published(scene: Scene, index: int, event: e.BallotsPublished) -> None:
+    election = scene.election(index, event.election, event.eid)
+    if election is None:
+        return
+    if election.status != "closed":
+        scene.find(Level.BALLOTS, "PublishedWrongly", index, f"the election is {election.status}")
+    if event.chunk != election.chunks:
+        scene.find(Level.BALLOTS, "ChunkOutOfOrder", index, f"chunk {event.chunk} where {election.chunks} comes next")
+    election.chunks = event.chunk + 1
+    for body in event.ballots:
+        _put_on_board(scene, index, election, body)
+    if not event.last:
+        return
+    if election.board.count != election.casts:
+        detail = f"{election.board.count} ballots are on the board, {election.casts} were cast"
+        scene.find(Level.BALLOTS, "BoardCountDiffers", index, detail)
+    election.status, election.published_at = "published", index
+
+
+def _put_on_board(scene: Scene, index: int, election: Election, body: bytes) -> None:
+    name = hashlib.sha256(body).digest()
+    if name == election.last_name:
+        scene.find(Level.BALLOTS, "BallotRepeated", index, f"ballot {name.hex()} is on the board twice")
+    elif name < election.last_name:
+        scene.find(Level.BALLOTS, "BoardUnsorted", index, f"ballot {name.hex()} is out of order")
+    election.last_name = name
+    election.board.append(body)
+    try:
+        ballot = parse_ballot(body)
+    except BallotError as error:
+        scene.find(Level.BALLOTS, error.name, index, f"ballot {name.hex()}: {error}")
+        return
+    if ballot.eid != election.eid:
+        scene.find(Level.BALLOTS, "WrongElection", index, f"ballot {name.hex()} is for another election")
+    if ballot.bid in election.spent:
+        scene.find(Level.BALLOTS, "BallotKeyReused", index, f"ballot {name.hex()} has the key of another")
+    election.spent.add(ballot.bid)
+    scene.check(index, check_ballot, election.document, election.eid, body)
+
+
+def erased(scene: Scene, index: int, event: e.PrivateErased) -> None:
+    if event.kind != "BallotCast":
+        return
+    election = scene.election(index, event.election)
+    if election is not None and not election.published_at:
+        scene.find(Level.BALLOTS, "ErasedTooEarly", index, "casts are erased that were not published")
+
+
+def unused(scene: Scene, index: int, event: e.CredentialUnused) -> None:
+    election = scene.election(index, event.election, event.eid)
+    if election is None:
+        return
+    if not election.closed:
+        scene.find(Level.BALLOTS, "ClaimedTooEarly", index, f"the election is {election.status}")
+    bid = ballot_id(event.bpk)
+    if bid in election.claimed:
+        scene.find(Level.BALLOTS, "ClaimedTwice", index, "the credential was claimed already")
+    election.claimed[bid] = index
+    values = (event.bpk, event.prefix, event.credential, event.signature)
+    scene.check(index, check_unused, election.document, election.eid, *values)
+
+
+def finish(scene: Scene, election: Election) -> None:
+    """At the end of the log: no credential both cast and claimed, and none that nobody was issued."""
+    for bid, index in election.claimed.items():
+        if bid in election.spent:
+            scene.find(Level.BALLOTS, "ClaimedButCast", index, "a ballot with the credential is on the board")
+    known = max(election.casts, len(election.spent | election.claimed.keys()))
+    if known > len(election.issued):
+        detail = f"{known} credentials were used, {len(election.issued)} were issued: the registrar minted"
+        scene.find(Level.BALLOTS, "CredentialsMinted", election.published_at, detail)
+
+
+HANDLERS: Handlers = {
+    e.CredentialIssued: issued,
+    e.BallotCast: cast,
+    e.ElectionClosed: closed,
+    e.BallotsPublished: published,
+    e.PrivateErased: erased,
+    e.CredentialUnused: unused,
+}

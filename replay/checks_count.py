@@ -1,0 +1,214 @@
+"""After the board: released keys, seeds, the count made again, and what the nodes attest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from itertools import chain, islice, repeat
+from typing import Any
+
+import gmpy2
+
+from ..ledger.frame import frame, u32, u64
+from ..ledger.membership import MembershipError
+from ..ledger.proof import ProofError
+from ..ledger.rsa import PUBLIC_EXPONENT
+from ..voting import document
+from ..voting.definition import ElectionDefinition
+from ..voting.tally import Vote, count_document
+from . import events as e
+from .report import Level, Outcome
+from .scene import Election, Handlers, Scene
+from .verify import Primes, check_pss, open_ballots
+
+OPEN_BATCH = 64
+# Opening so many in this process takes as long as starting others and loading the keys there.
+SPREAD_FROM = 1000
+
+Progress = Callable[[str, int, int], None]
+"""`progress(what, done, total)`; `total` is 0 while it is not known."""
+
+
+def released(scene: Scene, index: int, event: e.TrusteeKeyReleased) -> None:
+    """A key that fails any check of its numbers counts as withheld."""
+    election = scene.election(index, event.election, event.eid)
+    if election is None or election.definition is None:
+        return
+    trustees = election.definition.trustees
+    if not 1 <= event.number <= len(trustees):
+        scene.find(Level.COUNT, "UnknownTrustee", index, f"there is no trustee {event.number}")
+        return
+    modulus = bytes.fromhex(trustees[event.number - 1].n)
+    message = frame("release", event.eid, u64(event.size), event.root)
+    scene.check(index, check_pss, "ReleaseSignature", modulus, event.signature, message)
+    _check_release_point(scene, index, election, event)
+    p, q = int.from_bytes(event.p, "big"), int.from_bytes(event.q, "big")
+    if problem := _key_problem(modulus, p, q):
+        scene.find(Level.COUNT, "BadTrusteeKey", index, f"trustee {event.number}: {problem}")
+    else:
+        election.released[event.number] = (p, q)
+
+
+def _check_release_point(scene: Scene, index: int, election: Election, event: e.TrusteeKeyReleased) -> None:
+    """The tree that the trustee saw is this log's, and has the whole board in it."""
+    if not election.published_at or event.size < election.published_at:
+        scene.find(Level.COUNT, "ReleasedTooEarly", index, "the checkpoint does not cover the whole board")
+    try:
+        agrees = scene.tree.root(event.size) == event.root
+    except ProofError:
+        agrees = False
+    if not agrees:
+        scene.find(Level.COUNT, "ReleaseRootDiffers", index, "the trustee saw another log than this one")
+
+
+def _key_problem(modulus: bytes, p: int, q: int) -> str:
+    if p * q != int.from_bytes(modulus, "big"):
+        return "p and q are not the factors of the modulus"
+    if not (gmpy2.is_prime(p) and gmpy2.is_prime(q)):
+        return "a factor is not prime"
+    if p <= q:
+        return "p is not the larger factor"
+    if gmpy2.gcd(PUBLIC_EXPONENT, (p - 1) * (q - 1)) != 1:
+        return "65537 has no inverse"
+    return ""
+
+
+def seeds_published(scene: Scene, index: int, event: e.TallySeeds) -> None:
+    election = scene.election(index, event.election, event.eid)
+    if election is None:
+        return
+    if not election.published_at or election.tally_at:
+        scene.find(Level.COUNT, "SeedsOutOfOrder", index, "seeds come between board and count")
+    if event.chunk != election.seed_chunks:
+        scene.find(Level.COUNT, "SeedsOutOfOrder", index, f"chunk {election.seed_chunks} comes next")
+    election.seed_chunks = event.chunk + 1
+    for seed in event.seeds:
+        election.seeds.append(seed)
+    if event.last and election.seeds.count != election.board.count:
+        detail = f"{election.seeds.count} seeds for {election.board.count} ballots"
+        scene.find(Level.COUNT, "SeedCountDiffers", index, detail)
+
+
+def tallied(scene: Scene, index: int, event: e.TallyPublished) -> None:
+    election = scene.election(index, event.election, event.eid)
+    if election is None:
+        return
+    if not election.published_at:
+        scene.find(Level.COUNT, "TalliedTooEarly", index, "the count comes before the board")
+    if election.tally_at:
+        scene.find(Level.COUNT, "TalliedTwice", index, f"entry {election.tally_at} has a count already")
+        return
+    election.status, election.tally, election.tally_at = "tallied", event.document, index
+
+
+def attested(scene: Scene, index: int, event: e.TallyAttested) -> None:
+    election = scene.election(index, event.election, event.eid)
+    if election is None:
+        return
+    if not election.tally_at:
+        scene.find(Level.COUNT, "AttestedTooEarly", index, "there is no count to attest")
+    if event.node in election.attested:
+        scene.find(Level.COUNT, "AttestedTwice", index, f"node {event.node} attested already")
+    election.attested[event.node] = event.digest
+    if event.agrees != (event.digest == hashlib.sha256(election.tally).digest()):
+        scene.find(Level.COUNT, "AttestationMisstated", index, f"node {event.node}: digest and verdict disagree")
+    try:
+        if scene.membership is None:
+            raise MembershipError("the nodes are not known")
+        modulus = scene.membership.node(event.node).rsa
+    except MembershipError as error:
+        scene.find(Level.COUNT, "UnknownNode", index, str(error))
+        return
+    message = frame("attest", event.eid, u32(event.node), event.digest)
+    scene.check(index, check_pss, "AttestationSignature", modulus, event.signature, message)
+
+
+class Recount:
+    """The count of one election, made again from its board. `document` is empty if it could not be made."""
+
+    def __init__(self, scene: Scene, election: Election) -> None:
+        self._scene, self._election = scene, election
+        self.valid = self.invalid = 0
+        self.document = b""
+        self.outcomes: list[Outcome] = []
+
+    def run(self, progress: Progress) -> None:
+        election, definition = self._election, self._election.definition
+        if definition is None or not election.published_at or not self._can_open(definition):
+            return
+        made = count_document(definition, election.eid, self._votes(progress))
+        self.document = made
+        self.outcomes = _outcomes(definition, made)
+        if election.tally_at and made != election.tally:
+            detail = f"the count is {_summary(made)}, published is {_summary(election.tally)}"
+            self._scene.find(Level.COUNT, "TallyDiffers", election.tally_at, detail)
+
+    def _can_open(self, definition: ElectionDefinition) -> bool:
+        election = self._election
+        if len(election.released) >= definition.k or election.seeds.count == election.board.count:
+            return True
+        if election.tally_at:
+            detail = f"{len(election.released)} of {definition.k} keys, {election.seeds.count} seeds"
+            self._scene.find(Level.COUNT, "CannotRecount", election.tally_at, detail)
+        return False
+
+    def _votes(self, progress: Progress) -> Iterator[Vote | None]:
+        election, total = self._election, self._election.board.count
+        spread = total >= SPREAD_FROM
+        for results in self._scene.pool.map(open_ballots, self._batches(), spread):
+            for vote, flaws in results:
+                for flaw in flaws:
+                    self._scene.report(election.tally_at or election.published_at, flaw)
+                self.valid += vote is not None
+                self.invalid += vote is None
+                yield vote
+            progress("opening ballots", self.valid + self.invalid, total)
+
+    def _batches(self) -> Iterator[tuple[Any, ...]]:
+        election = self._election
+        primes: Primes = tuple((number, *pq) for number, pq in sorted(election.released.items()))
+        bodies, seeds = iter(election.board), chain(election.seeds, repeat(b""))
+        while batch := list(islice(bodies, OPEN_BATCH)):
+            yield election.document, election.eid, primes, batch, list(islice(seeds, len(batch)))
+
+
+def _outcomes(definition: ElectionDefinition, made: bytes) -> list[Outcome]:
+    results: list[dict[str, Any]] = document.decode(made)["questions"]
+    return [
+        Outcome(
+            text=question.text,
+            method=question.method,
+            rounds=len(result["rounds"]),
+            winners=result["winners"],
+            names=[question.options[winner] for winner in result["winners"]],
+            margin=_margin(result),
+        )
+        for question, result in zip(definition.questions, results, strict=True)
+    ]
+
+
+def _margin(result: dict[str, Any]) -> int:
+    last: dict[str, Any] = result["rounds"][-1]
+    winners = {str(winner) for winner in result["winners"]}
+    won = [votes for option, votes in last["votes"].items() if option in winners]
+    lost = [votes for option, votes in last["votes"].items() if option not in winners]
+    return int(min(won) - max(lost, default=0)) if won else 0
+
+
+def _summary(made: bytes) -> str:
+    """What a count document says, in a few words."""
+    try:
+        value = document.decode(made)
+        ballots, results = value["ballots"], value["questions"]
+        winners = "; ".join(str(result["winners"]) for result in results)
+        return f"{ballots['valid']} valid, {ballots['invalid']} invalid, winners {winners}"
+    except (document.DocumentError, KeyError, TypeError):
+        return "no count document"
+
+
+HANDLERS: Handlers = {
+    e.TrusteeKeyReleased: released,
+    e.TallySeeds: seeds_published,
+    e.TallyPublished: tallied,
+    e.TallyAttested: attested,
+}

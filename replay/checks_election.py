@@ -1,0 +1,148 @@
+"""Who may vote, and on what: identity keys, rolls, trustees, definitions."""
+
+from __future__ import annotations
+
+from ..ledger.frame import FrameError, frame, parse_frame, read_u32
+from ..ledger.proof import root_of
+from ..voting.definition import DefinitionError, ElectionDefinition, decode_definition, election_id
+from ..voting.keycheck import WeakKey, check_long_lived_key
+from . import events as e
+from .report import Level
+from .scene import Election, Handlers, Scene
+from .verify import check_pss
+
+
+def identity_enrolled(scene: Scene, index: int, event: e.IdentityKeyEnrolled) -> None:
+    message = frame("identity-key", event.user, event.n)
+    scene.check(index, check_pss, "IdentityKeySignature", event.n, event.signature, message)
+    scene.enrol(event.user, event.n)
+
+
+def drafted(scene: Scene, index: int, event: e.ElectionDrafted) -> None:
+    if event.election in scene.elections:
+        scene.find(Level.BALLOTS, "DraftedTwice", index, f"election {event.election.hex()} exists already")
+    else:
+        scene.elections[event.election] = Election(event.election)
+
+
+def amended(scene: Scene, index: int, event: e.ElectionAmended) -> None:
+    _draft(scene, index, event.election)
+
+
+def cancelled(scene: Scene, index: int, event: e.ElectionCancelled) -> None:
+    election = scene.election(index, event.election)
+    if election is not None:
+        if election.closed:
+            scene.find(Level.BALLOTS, "CancelledAfterClose", index, "ballots exist that would never be counted")
+        election.status = "cancelled"
+
+
+def voters_added(scene: Scene, index: int, event: e.VotersAdded) -> None:
+    election = _draft(scene, index, event.election)
+    if election is not None:
+        for voter, weight in event.voters:
+            election.added.setdefault(voter, weight)
+
+
+def roll_frozen(scene: Scene, index: int, event: e.RollFrozen) -> None:
+    election = _draft(scene, index, event.election)
+    if election is None:
+        return
+    if event.leaves != sorted(event.leaves):
+        scene.find(Level.BALLOTS, "RollUnsorted", index, "the leaves are not in order")
+    if event.root != root_of(event.leaves) or event.size != len(event.leaves):
+        scene.find(Level.BALLOTS, "RollRootDiffers", index, "root and size are not those of the leaves")
+    for leaf in event.leaves:
+        _put_on_roll(scene, index, election, leaf)
+    if election.roll != election.added:
+        scene.find(Level.BALLOTS, "RollDiffers", index, "the frozen roll is not made of the voters that were added")
+    election.roll_root = event.root
+    election.status = "frozen"
+
+
+def _put_on_roll(scene: Scene, index: int, election: Election, leaf: bytes) -> None:
+    try:
+        voter, weight, address_digest = parse_frame("roll", leaf, 3)
+        if len(voter) != 16 or len(address_digest) != 32:
+            raise FrameError("a field of the leaf has the wrong length")
+        number = read_u32(weight)
+    except FrameError as error:
+        scene.find(Level.STRUCTURE, "MalformedEvent", index, f"a leaf of the roll: {error}")
+        return
+    if voter in election.roll:
+        scene.find(Level.BALLOTS, "VoterTwiceOnRoll", index, f"voter {voter.hex()}")
+    election.roll[voter] = number
+
+
+def trustee_enrolled(scene: Scene, index: int, event: e.TrusteeEnrolled) -> None:
+    election = _draft(scene, index, event.election)
+    if election is None:
+        return
+    election.enrolled += 1
+    if event.number != election.enrolled:
+        scene.find(Level.BALLOTS, "TrusteeMisnumbered", index, f"trustee {election.enrolled} comes next")
+    message = frame("trustee-key", event.election, event.name.encode(), event.n)
+    scene.check(index, check_pss, "TrusteeKeyProof", event.n, event.proof, message)
+    scene.own(index, event.n, f"a trustee of election {event.election.hex()}")
+
+
+def opened(scene: Scene, index: int, event: e.ElectionOpened) -> None:
+    election = scene.election(index, event.election)
+    if election is None:
+        return
+    if election.status != "frozen":
+        scene.find(Level.BALLOTS, "OpenedWrongly", index, f"the election is {election.status}, its roll not frozen")
+    if event.eid != election_id(event.definition):
+        scene.find(Level.BALLOTS, "WrongElection", index, "eid is not the hash of the definition")
+    try:
+        definition = decode_definition(event.definition)
+    except DefinitionError as error:
+        scene.find(Level.STRUCTURE, "MalformedDefinition", index, str(error))
+        return
+    election.definition, election.document = definition, event.definition
+    election.eid, election.status = event.eid, "open"
+    _check_definition(scene, index, election, definition)
+
+
+def _check_definition(scene: Scene, index: int, election: Election, definition: ElectionDefinition) -> None:
+    roll = definition.roll
+    if roll.size != len(election.roll) or bytes.fromhex(roll.root) != election.roll_root:
+        scene.find(Level.BALLOTS, "RollRootDiffers", index, "the definition names another roll than the frozen one")
+    origin = None if scene.membership is None else scene.membership.origin
+    if definition.origin != origin or bytes.fromhex(definition.genesis) != scene.genesis:
+        scene.find(Level.BALLOTS, "WrongLedger", index, "the definition is for another ledger")
+    name = election.election.hex()
+    for trustee in definition.trustees:
+        _check_key(scene, index, trustee.n, f"a trustee of election {name}")
+    for registrar in definition.registrars:
+        _check_key(scene, index, registrar.n, f"the registrar for weight {registrar.weight} of election {name}")
+
+
+def _check_key(scene: Scene, index: int, modulus: str, owner: str) -> None:
+    n = bytes.fromhex(modulus)
+    scene.own(index, n, owner)
+    try:
+        check_long_lived_key(n)
+    except WeakKey as error:
+        scene.find(Level.SIGNATURES, "WeakKey", index, f"the key of {owner}: {error}")
+
+
+def _draft(scene: Scene, index: int, name: bytes) -> Election | None:
+    """An election that may still be changed."""
+    election = scene.election(index, name)
+    if election is not None and election.status != "draft":
+        scene.find(Level.BALLOTS, "ChangedAfterFreeze", index, f"the election is {election.status}")
+        return None
+    return election
+
+
+HANDLERS: Handlers = {
+    e.IdentityKeyEnrolled: identity_enrolled,
+    e.ElectionDrafted: drafted,
+    e.ElectionAmended: amended,
+    e.ElectionCancelled: cancelled,
+    e.VotersAdded: voters_added,
+    e.RollFrozen: roll_frozen,
+    e.TrusteeEnrolled: trustee_enrolled,
+    e.ElectionOpened: opened,
+}

@@ -1,0 +1,251 @@
+"""`ballot replay`: what anyone can do with a ledger's public part. Exit status: 0 for yes, 1 for no, 2 for usage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from ..ledger.entry import EntryError
+from ..ledger.receipt import ReceiptError
+from .audit import audit as run_audit
+from .checks_count import Progress
+from .export import ExportError, read_export
+from .receipt import Confirmed, check_in_export, check_receipt, pinned
+from .report import Report
+from .show import show_report
+from .source import SourceError, is_url, node_digest, open_source, open_url
+
+COPY_BYTES = 1 << 16
+
+existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+genesis_option = click.option(
+    "--genesis",
+    metavar="HASH|FILE",
+    help="Pin the ledger: the genesis hash in hex, or the genesis file that `ballot keys init` made.",
+)
+
+
+class Pin:
+    """What `--genesis` was given."""
+
+    def __init__(self, value: str | None) -> None:
+        self.hash: bytes | None = None
+        self.file: bytes | None = None
+        if value is None:
+            return
+        if len(value) == 64 and not set(value.lower()) - set("0123456789abcdef"):
+            self.hash = bytes.fromhex(value)
+            return
+        try:
+            self.file = Path(value).read_bytes()
+            self.hash = pinned(self.file).hash
+        except OSError as error:
+            raise click.UsageError(f"--genesis is neither 64 hex digits nor a file: {error.strerror}") from error
+        except ReceiptError as error:
+            raise click.UsageError(f"--genesis: {error}") from error
+
+
+class Kept(msgspec.Struct):
+    """The part of a voter's wallet record that a receipt needs."""
+
+    receipt: bytes
+    body: bytes = b""
+
+
+@click.group()
+def replay() -> None:
+    """Verify a ballot ledger from its public record, without trusting those who run it.
+
+    A node gives its record at /api/ledger/export: one file that any of these commands takes, as a path, as a folder
+    of its parts in the order of their names, or as the node's address.
+
+    \b
+      ballot replay export http://127.0.0.1:8001 election.ballots
+      ballot replay audit election.ballots --genesis 5d3c...
+      ballot replay rebuild election.ballots --node http://127.0.0.1:8001
+      ballot replay receipt my-receipt.txt --export election.ballots
+    """
+
+
+@replay.command("audit")
+@click.argument("source")
+@genesis_option
+@click.option("--workers", type=click.IntRange(min=1), help="Processes to check with. Default: one for each core.")
+@as_json
+def audit_command(source: str, genesis: str | None, workers: int | None, as_json: bool) -> None:
+    """Check everything that can be checked in the export SOURCE.
+
+    Five levels: structure (all of it parses), chain (nothing was dropped, added, moved or changed), signatures,
+    ballots (the right people, once each, and the board holds what was cast), count (every ballot opened again, the
+    result the same to the byte). Findings are printed with the index of the entry, the first one first.
+
+    Without --genesis the audit shows that SOURCE is one consistent ledger, but not whose.
+    """
+    pin = Pin(genesis)
+    with _progress(quiet=as_json) as progress, _failures():
+        report = run_audit(open_source(source), genesis_hash=pin.hash, on_progress=progress, workers=workers)
+    if as_json:
+        click.echo(json.dumps(report.to_json()))
+    else:
+        show_report(report, pinned=pin.hash is not None)
+    raise SystemExit(_status(report))
+
+
+@replay.command("rebuild")
+@click.argument("source")
+@click.option("--dsn", help="An empty PostgreSQL database to fold into. Default: fold in memory.")
+@click.option("--node", "nodes", multiple=True, metavar="URL", help="A running node to compare with; repeat for more.")
+@as_json
+def rebuild_command(source: str, dsn: str | None, nodes: tuple[str, ...], as_json: bool) -> None:
+    """Fold the export SOURCE into fresh tables and print the digest of the public state.
+
+    Each --node is asked for its own. Equal digests at equal indexes mean that the node's tables are what the log says;
+    a node that has moved on since cannot be compared, so take a new export then.
+    """
+    with _failures():
+        index, digest = _rebuild(source, dsn)
+        compared = [_compare(node, index, digest) for node in nodes]
+    if as_json:
+        click.echo(json.dumps({"index": index, "digest": digest, "nodes": compared}))
+    else:
+        click.echo(f"{digest}  public state at entry {index}")
+        for node in compared:
+            click.echo(f"{node['digest']}  {node['node']} at entry {node['index']}: {node['verdict']}")
+    raise SystemExit(0 if all(node["verdict"] == "same" for node in compared) else 1)
+
+
+@replay.command("receipt")
+@click.argument("file", type=existing_file)
+@click.option(
+    "--ballot", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The ballot as it was sent."
+)
+@click.option("--export", "source", help="An export (file, folder or node) whose log must agree with the receipt.")
+@genesis_option
+@as_json
+def receipt_command(file: Path, ballot: Path | None, source: str | None, genesis: str | None, as_json: bool) -> None:
+    """Check a receipt: that its vote stands in the log that a majority of the nodes signed.
+
+    FILE is the receipt's text, or a wallet record that has receipt and ballot in it. With the ballot it is also
+    checked that this very ballot was recorded. The nodes come from the --genesis file, or from an --export.
+    """
+    pin = Pin(genesis)
+    if source is None and pin.file is None:
+        raise click.UsageError("give the nodes' keys: --genesis FILE, or --export SOURCE")
+    kept = _kept(file)
+    body = ballot.read_bytes() if ballot else (kept.body or None)
+    with _failures():
+        try:
+            confirmed = _confirm(kept.receipt, body, source, pin)
+        except ReceiptError as error:
+            if as_json:
+                click.echo(json.dumps({"valid": False, "reason": str(error)}))
+                raise SystemExit(1) from error
+            raise
+    if as_json:
+        click.echo(json.dumps({"valid": True, **asdict(confirmed)}))
+        return
+    click.echo(f"valid: entry {confirmed.index} ({confirmed.kind}), in the log of {confirmed.size} entries")
+    click.echo("the ballot is the one recorded" if confirmed.committed else "no ballot given: only the place is proven")
+
+
+@replay.command("export")
+@click.argument("url")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def export_command(url: str, file: Path) -> None:
+    """Download the export of the node at URL into FILE, which is replaced only by a whole one."""
+    if not is_url(url):
+        raise click.UsageError("URL must start with http:// or https://")
+    with _failures(), tempfile.NamedTemporaryFile(dir=file.absolute().parent, delete=False) as part:
+        try:
+            with open_url(url) as answer:
+                while data := answer.read(COPY_BYTES):
+                    part.write(data)
+            part.flush()
+            with open(part.name, "rb") as written:
+                entries = sum(1 for _ in read_export(written))
+            os.replace(part.name, file)
+        except BaseException:
+            Path(part.name).unlink(missing_ok=True)
+            raise
+    click.echo(f"{file}: {file.stat().st_size} bytes, {entries} records")
+
+
+def _confirm(receipt: bytes, body: bytes | None, source: str | None, pin: Pin) -> Confirmed:
+    if source is not None:
+        return check_in_export(receipt, open_source(source), body, pin.hash)
+    assert pin.file is not None
+    return check_receipt(receipt, pinned(pin.file), body)
+
+
+def _rebuild(source: str, dsn: str | None) -> tuple[int, str]:
+    # Only this command needs a database driver.
+    import psycopg
+
+    from .rebuild import NotFresh, rebuild, rebuild_in_memory
+
+    if dsn is None:
+        return rebuild_in_memory(open_source(source))
+    try:
+        return asyncio.run(rebuild(open_source(source), dsn))
+    except (NotFresh, psycopg.Error) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _kept(file: Path) -> Kept:
+    data = file.read_bytes()
+    if not data.lstrip().startswith(b"{"):
+        return Kept(data)
+    try:
+        return msgspec.json.decode(data, type=Kept)
+    except msgspec.MsgspecError as error:
+        raise click.UsageError(f"{file} is not a wallet record with a receipt: {error}") from error
+
+
+def _compare(node: str, index: int, digest: str) -> dict[str, Any]:
+    at, theirs = node_digest(node)
+    verdict = "same" if theirs == digest else "DIFFERENT"
+    return {"node": node, "index": at, "digest": theirs, "verdict": verdict if at == index else "at another entry"}
+
+
+def _status(report: Report) -> int:
+    return 0 if report.passed else 1
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """What is wrong with the input or the line to it, said in one line with status 1."""
+    try:
+        yield
+    except (SourceError, ExportError, EntryError, ReceiptError) as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Progress]:
+    """A progress bar on standard error, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("reading entries", total=None)
+
+        def progress(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total or None)
+
+        yield progress

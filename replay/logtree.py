@@ -1,0 +1,35 @@
+"""The log's Merkle tree as an auditor grows it: any past root, in memory that does not grow with the log."""
+
+from __future__ import annotations
+
+from ..ledger.merkle import TileId, Tree, leaf_hash
+from .spool import Spool
+
+
+class LogTree:
+    """A `Tree` whose complete tiles go to a temporary file instead of being forgotten."""
+
+    def __init__(self) -> None:
+        self._tree = Tree()
+        self._tiles = Spool()
+        self._places: dict[TileId, int] = {}
+
+    @property
+    def size(self) -> int:
+        return self._tree.size
+
+    def append(self, header: bytes) -> None:
+        """Add an entry by its header, the leaf."""
+        self._tree.append(leaf_hash(header))
+        for level, number, hashes in self._tree.completed_tiles():
+            self._places[level, number] = self._tiles.append(hashes)
+
+    def root(self, size: int | None = None) -> bytes:
+        """The root of the first `size` entries, by default of all. Raises ProofError when there are fewer."""
+        if size is not None:
+            for level, number in self._tree.consistency_tiles(size, self._tree.size):
+                self._tree.put_tile(level, number, self._tiles.read(self._places[level, number]))
+        return self._tree.root(size)
+
+    def close(self) -> None:
+        self._tiles.close()

@@ -1,0 +1,148 @@
+"""What an audit found: findings by level, and the accounting of every election."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+# Of findings with one name that many are kept: a log with its first entry gone would fill the memory otherwise.
+KEPT_OF_A_NAME = 20
+
+
+class Level(StrEnum):
+    """What a check is about, from the bytes up."""
+
+    STRUCTURE = "structure"
+    CHAIN = "chain"
+    SIGNATURES = "signatures"
+    BALLOTS = "ballots"
+    COUNT = "count"
+
+
+LEVELS = tuple(Level)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong. `index` is the log entry it was seen at (for a checkpoint the last one before it)."""
+
+    level: Level
+    name: str
+    index: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """Numbers of one election. `silent` = issued - ballots - unused: credentials nobody has heard of since.
+
+    A dishonest registrar could have voted for the silent, and only claims of unused credentials expose it.
+    `cast` counts entries between open and close; `published`, `valid` and `invalid` ballots on the board.
+    """
+
+    roll: int = 0
+    issued: int = 0
+    cast: int = 0
+    published: int = 0
+    valid: int = 0
+    invalid: int = 0
+    unused: int = 0
+    silent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one question: the winners by number and name, and the votes between the last winner and the first loser
+    in the last round (all of the winner's where nobody is left; 0 without a winner)."""
+
+    text: str
+    method: str
+    rounds: int
+    winners: list[int]
+    names: list[str]
+    margin: int
+
+
+@dataclass(frozen=True, slots=True)
+class ElectionReport:
+    """`recounted`: the count was made again here. `disputed`: a node attests another count than the published one."""
+
+    election: str
+    eid: str
+    title: str
+    status: str
+    accounting: Accounting
+    recounted: bool
+    disputed: bool
+    outcomes: list[Outcome]
+
+
+@dataclass(frozen=True)
+class Report:
+    """`passed` if and only if there is no finding. `more` counts, by level and name, findings that were not kept."""
+
+    findings: list[Finding]
+    more: dict[str, int]
+    elections: list[ElectionReport]
+    entries: int
+    checkpoints: int
+    genesis: str
+    root: str
+
+    @property
+    def passed(self) -> bool:
+        return not self.findings
+
+    @property
+    def first(self) -> Finding | None:
+        """The finding at the lowest index, of the lowest level: where to look first."""
+        return min(self.findings, key=_place, default=None)
+
+    def at(self, level: Level) -> list[Finding]:
+        return [finding for finding in self.findings if finding.level is level]
+
+    def to_json(self) -> dict[str, Any]:
+        """Made of what JSON has."""
+        first = self.first
+        return {
+            "passed": self.passed,
+            "entries": self.entries,
+            "checkpoints": self.checkpoints,
+            "genesis": self.genesis,
+            "root": self.root,
+            "levels": {level.value: "fail" if self.at(level) else "pass" for level in LEVELS},
+            "first": None if first is None else asdict(first),
+            "findings": [asdict(finding) for finding in self.findings],
+            "more": self.more,
+            "elections": [asdict(election) for election in self.elections],
+        }
+
+
+@dataclass
+class Findings:
+    """Collects findings, a bounded number of each name."""
+
+    kept: list[Finding] = field(default_factory=list)
+    seen: Counter[tuple[Level, str]] = field(default_factory=Counter)
+
+    def add(self, level: Level, name: str, index: int, detail: str) -> None:
+        self.seen[level, name] += 1
+        if self.seen[level, name] <= KEPT_OF_A_NAME:
+            self.kept.append(Finding(level, name, index, detail))
+
+    def sorted(self) -> list[Finding]:
+        """By index, then level: what stands first is what broke first."""
+        return sorted(self.kept, key=_place)
+
+    def more(self) -> dict[str, int]:
+        return {
+            f"{level.value}.{name}": count - KEPT_OF_A_NAME
+            for (level, name), count in self.seen.items()
+            if count > KEPT_OF_A_NAME
+        }
+
+
+def _place(finding: Finding) -> tuple[int, int]:
+    return finding.index, LEVELS.index(finding.level)

@@ -1,0 +1,50 @@
+"""An audit's report for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from .report import LEVELS, ElectionReport, Report
+
+CAVEAT = (
+    "  silent: credentials that were issued and neither cast nor claimed as unused. A dishonest registrar could have\n"
+    "  voted for their holders; only claims expose that. Compare it with the margin."
+)
+
+
+def show_report(report: Report, *, pinned: bool) -> None:
+    """Prints the accounting of every election, a verdict a level, what was found, and the verdict on a last line."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{report.entries} entries, {report.checkpoints} checkpoints, genesis {report.genesis}")
+    if not pinned:
+        console.print("the genesis is not pinned: nothing here says whose ledger it is (see --genesis)")
+    for election in report.elections:
+        console.print("\n".join(["", *election_lines(election), ""]))
+    levels = Table("level", "verdict", "findings", box=None, padding=(0, 2))
+    for level in LEVELS:
+        found = len(report.at(level))
+        levels.add_row(level.value, "fail" if found else "pass", str(found))
+    console.print(levels)
+    for finding in report.findings:
+        console.print(f"entry {finding.index}: {finding.level.value}/{finding.name}: {finding.detail}")
+    for name, count in report.more.items():
+        console.print(f"and {count} more of {name}")
+    console.print(f"audit: {'PASS' if report.passed else 'FAIL'}")
+
+
+def election_lines(election: ElectionReport) -> list[str]:
+    """Title, numbers and winners of one election."""
+    numbers = asdict(election.accounting)
+    lines = [f"{election.title or election.election} ({election.status}{', DISPUTED' if election.disputed else ''})"]
+    lines.append("  " + "  ".join(f"{name} {number}" for name, number in numbers.items()))
+    for outcome in election.outcomes:
+        names = ", ".join(outcome.names) or "nobody"
+        lines.append(f"  {outcome.text} {names} ({outcome.method}, rounds: {outcome.rounds}, margin: {outcome.margin})")
+    if election.recounted and election.accounting.silent:
+        lines.append(CAVEAT)
+    elif not election.recounted and election.status == "tallied":
+        lines.append("  the count could not be made again")
+    return lines

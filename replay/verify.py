@@ -1,0 +1,125 @@
+"""The checks that cost a core's time, each a function of bytes alone, so that any process can make them.
+
+Each returns what is wrong, nothing when all is well.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from ..ledger.checkpoint import CheckpointError, Member, verify_note
+from ..ledger.frame import frame
+from ..ledger.rsa import BadSignature, private_from_primes, verify
+from ..voting.ballot import Ballot, BallotError, parse_ballot, verify_credential, verify_signature
+from ..voting.blind import check_blind_signature
+from ..voting.definition import ElectionDefinition, decode_definition
+from ..voting.envelope import EnvelopeError, check_shape
+from ..voting.tally import BadSeed, KeysMissing, Opener, Vote
+from .pool import Flaw
+from .report import Level
+
+Primes = tuple[tuple[int, int, int], ...]
+"""(number, p, q) of trustees whose keys are released."""
+
+
+def check_pss(name: str, modulus: bytes, signature: bytes, message: bytes) -> list[Flaw]:
+    try:
+        verify(modulus, signature, message)
+    except BadSignature as error:
+        return [Flaw(Level.SIGNATURES, name, str(error))]
+    return []
+
+
+def check_note(note: bytes, origin: str, members: tuple[Member, ...]) -> list[Flaw]:
+    """A checkpoint's signatures, under the keys in force at its size."""
+    try:
+        verify_note(note, origin, members)
+    except CheckpointError as error:
+        return [Flaw(Level.SIGNATURES, "CheckpointSignature", str(error))]
+    return []
+
+
+def check_blind(modulus: bytes, blinded: bytes, blind_sig: bytes) -> list[Flaw]:
+    """blind_sig^e mod n = blinded."""
+    if check_blind_signature(modulus, blinded, blind_sig):
+        return []
+    return [Flaw(Level.SIGNATURES, "BlindSignature", "the registrar's key did not sign the blinded message")]
+
+
+def check_ballot(definition: bytes, eid: bytes, body: bytes) -> list[Flaw]:
+    """A ballot's credential, signature and envelope, as they were checked when it was cast."""
+    opener = _opener(definition, eid, ())
+    try:
+        ballot = parse_ballot(body)
+    except BallotError as error:
+        return [Flaw(Level.BALLOTS, error.name, str(error))]
+    flaws = _check_credential(definition, eid, ballot)
+    try:
+        verify_signature(ballot)
+    except BallotError as error:
+        flaws.append(Flaw(Level.SIGNATURES, "BallotSignature", str(error)))
+    try:
+        check_shape(opener.context(ballot.bid), ballot.envelope)
+    except EnvelopeError as error:
+        flaws.append(Flaw(Level.BALLOTS, "BadEnvelope", str(error)))
+    return flaws
+
+
+def check_unused(
+    definition: bytes, eid: bytes, bpk: bytes, prefix: bytes, credential: bytes, signature: bytes
+) -> list[Flaw]:
+    """A claim that a credential was never cast: the credential, and the ballot key's signature of the claim."""
+    ballot = Ballot(b"", b"", b"", eid, bpk, prefix, credential, b"")
+    message = frame("unused", eid, bpk, prefix, credential)
+    return _check_credential(definition, eid, ballot) + check_pss("ClaimSignature", bpk, signature, message)
+
+
+def _check_credential(definition: bytes, eid: bytes, ballot: Ballot) -> list[Flaw]:
+    detail = "the election has no registrar key"
+    for registrar in _definition(definition).registrars:
+        try:
+            verify_credential(bytes.fromhex(registrar.n), eid, ballot.bpk, ballot.prefix, ballot.credential)
+        except BallotError as error:
+            detail = str(error)
+        else:
+            return []
+    return [Flaw(Level.SIGNATURES, "BadCredential", detail)]
+
+
+def open_ballots(
+    definition: bytes, eid: bytes, primes: Primes, bodies: list[bytes], seeds: list[bytes]
+) -> list[tuple[Vote | None, list[Flaw]]]:
+    """Opens ballots of the board, by their seeds where they have one, otherwise with the released keys."""
+    opener = _opener(definition, eid, primes)
+    return [_open(opener, body, seed) for body, seed in zip(bodies, seeds, strict=True)]
+
+
+def _open(opener: Opener, body: bytes, seed: bytes) -> tuple[Vote | None, list[Flaw]]:
+    flaws = []
+    try:
+        return opener.open(body, seed), []
+    except BadSeed as error:
+        flaws.append(Flaw(Level.COUNT, "BadSeed", str(error)))
+    except KeysMissing as error:
+        return None, [Flaw(Level.COUNT, "KeysMissing", str(error))]
+    try:
+        return opener.open(body), flaws
+    except KeysMissing as error:
+        return None, [*flaws, Flaw(Level.COUNT, "KeysMissing", str(error))]
+
+
+@lru_cache(maxsize=16)
+def _definition(data: bytes) -> ElectionDefinition:
+    return decode_definition(data)
+
+
+@lru_cache(maxsize=16)
+def _opener(definition: bytes, eid: bytes, primes: Primes) -> Opener:
+    return Opener(_definition(definition), eid, {number: _key(p, q) for number, p, q in primes})
+
+
+@lru_cache(maxsize=64)
+def _key(p: int, q: int) -> RSAPrivateKey:
+    return private_from_primes(p, q)
