@@ -15,6 +15,7 @@ from rich.table import Table
 from . import __version__
 from .config import ConfigError, Settings, read_settings
 from .logs import configure
+from .replay.cli import replay
 
 DATA_HELP = "Where keys, databases and logs of the cluster are kept."
 
@@ -162,6 +163,32 @@ def _stay(cluster: object, organiser: str) -> None:
                 continue
 
 
+@main.command()
+@click.option("--ballots", default=200, show_default=True, type=click.IntRange(1, 20_000), help="How many voters vote.")
+@click.option("--seed", default=2017, show_default=True, help="Draws the same ballots again.")
+@click.option("--keep", is_flag=True, help="Leave keys, databases and logs where they are, and say where.")
+def demo(ballots: int, seed: int, keep: bool) -> None:
+    """Run a whole election on three nodes of this machine, with real ballots and the leader killed half way.
+
+    Ends with exit status 0 only if every acknowledged ballot was counted exactly once, all nodes agree and the audit of
+    the exported log passes.
+    """
+    from .cluster import Cluster
+    from .demo import run_demo
+
+    # All voters share this machine's address, so the limit of logins per client address is lifted; nothing else is.
+    cluster = Cluster.temporary(settings={"BALLOT_AUTH_PER_CLIENT": "0"})
+    try:
+        status = run_demo(cluster, ballots, seed)
+    finally:
+        if keep:
+            cluster.stop()
+            click.echo(f"kept in {cluster.folder}", err=True)
+        else:
+            cluster.remove()
+    sys.exit(status)
+
+
 @main.group()
 def operator() -> None:
     """What only the operator of a node may do, on the node's own machine."""
@@ -179,3 +206,6 @@ def operator_grant(email: str, role: str) -> None:
     except OperatorError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{email} is {role}")
+
+
+main.add_command(replay)

@@ -105,11 +105,11 @@ class Cluster:
         self.mailbox = folder / "mailbox"
 
     @classmethod
-    def temporary(cls, **options: object) -> Cluster:
+    def temporary(cls, *, nodes: int = 3, workers: int = 1, settings: Mapping[str, str] | None = None) -> Cluster:
         """A cluster in a new folder of the temporary directory; `remove()` takes it away again."""
         folder = Path(tempfile.mkdtemp(prefix="ballot-"))
         folder.chmod(0o711)
-        return cls(folder, **options)  # type: ignore[arg-type]
+        return cls(folder, nodes=nodes, workers=workers, settings=settings)
 
     @property
     def genesis(self) -> Entry:

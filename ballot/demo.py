@@ -17,9 +17,12 @@ from typing import Any
 from .client import board
 from .client.account import Account
 from .client.api import Line, NoAnswer, Public
+from .client.log import Log
 from .client.organiser import Organiser
+from .client.trust import Trust
 from .client.vote import Election
 from .client.voter import BALLOT_KEY_BITS, IDENTITY_BITS, Voter
+from .client.wallet import MemoryStore
 from .cluster import Cluster
 from .demo_casting import Casting
 from .demo_checks import Findings, agree, audit_export, check_board, conclude
@@ -65,7 +68,7 @@ class _Demo:
         made = self._show.bar("making the voters' keys", 2 * count)
         keys = KeyPool({IDENTITY_BITS: count, BALLOT_KEY_BITS: count}, KEY_THREADS, made)
         try:
-            with self._show.stage(f"starting three nodes in {self._cluster.folder}"):
+            with self._show.stage(f"starting the cluster in {self._cluster.folder}"):
                 await asyncio.to_thread(self._cluster.start)
             async with Line([node.url for node in self._cluster.nodes]) as line:
                 return await self._vote_and_check(line, keys)
@@ -90,8 +93,6 @@ class _Demo:
             crowd = Crowd(line, self._cluster.genesis, postbox, keys, self._folder)
             organiser = await crowd.account(ORGANISER, 0)
             await self._cluster.grant(ORGANISER, "organiser")
-            # Roles are in the access token: the one for the first log-in has none.
-            await organiser.refresh()
 
             async def register(number: int) -> None:
                 voters[number] = await crowd.voter(number, number % nodes)
@@ -156,7 +157,7 @@ class _Demo:
             seen = check_board(self._voters, election, ballots, set(casting.acknowledged))
         with self._show.stage("comparing the nodes, auditing the export"):
             index, digests = await agree(line, account.api.index)
-            export = (await Public(line).get("/api/ledger/export")).body
+            export = await self._export(line, index)
             report = await asyncio.to_thread(audit_export, export, self._cluster.genesis.hash)
         return Findings(
             ballots=len(self._drawn),
@@ -169,6 +170,13 @@ class _Demo:
             report=report,
             seconds=time.monotonic() - self._started,
         )
+
+    async def _export(self, line: Line, index: int) -> bytes:
+        """An export as anybody gets it, once a majority has signed for everything up to entry `index`."""
+        public, genesis = Public(line), self._cluster.genesis
+        log = Log(public, Trust.in_genesis(genesis.header, genesis.public), MemoryStore())
+        await log.checkpoint(index)
+        return (await public.get("/api/ledger/export")).body
 
 
 @asynccontextmanager

@@ -108,7 +108,7 @@ def facts(found: Findings) -> list[tuple[str, str, bool]]:
     """(what, value, whether it is as it must be)."""
     casting, board = found.casting, found.board
     acknowledged = len(casting.acknowledged)
-    again = f"{len(casting.unanswered)}, cast again; {casting.found} of them were recorded already"
+    again = f"{len(casting.unanswered)}, all cast again, of which {casting.found} were recorded already"
     agreeing = len(set(found.digests)) == 1
     return [
         ("ballots acknowledged", str(acknowledged), acknowledged == found.ballots),

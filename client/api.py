@@ -199,10 +199,22 @@ class Public:
     def __init__(self, line: Line, first: int = 0) -> None:
         self._line, self._first = line, first
 
-    async def get(self, path: str, query: Mapping[str, int] | None = None) -> Reply:
-        """Tried at the nodes in turn. Raises Refused, NoAnswer."""
+    async def get(self, path: str, query: Mapping[str, int] | None = None, *, behind: str = "") -> Reply:
+        """Tried at the nodes in turn; the refusal `behind` says of one that it lacks what others have.
+
+        Raises Refused, NoAnswer.
+        """
         where = f"{path}?{urlencode(query)}" if query else path
-        return await self._line.persist(lambda node: self._line.send(node, "GET", where, fresh=True), self._first)
+
+        async def attempt(node: int) -> Reply:
+            try:
+                return await self.get_at(node, where)
+            except Refused as error:
+                if error.refusal == behind:
+                    raise NoAnswer(str(error)) from error
+                raise
+
+        return await self._line.persist(attempt, self._first)
 
     async def get_at(self, node: int, path: str) -> Reply:
         """One try at one node. Raises Refused, NoAnswer."""

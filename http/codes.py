@@ -80,10 +80,10 @@ class Codes:
     async def renew(self, challenge: bytes) -> tuple[Pending, str]:
         """Another code for the same challenge. Raises Refused(CodeExpired, TooManyRequests)."""
         use, sealed = await self._redis.hmget(_name(challenge), ["use", "sealed"])
-        if use is None or sealed is None:
+        if not isinstance(use, bytes) or not isinstance(sealed, bytes):
             raise _expired()
         code = _new_code()
-        arguments = [self._hash(use.decode(), challenge, code), SENDS, self._lifetime_ms]
+        arguments: list[bytes | int] = [self._hash(use.decode(), challenge, code), SENDS, self._lifetime_ms]
         outcome = (await self._renew(keys=[_name(challenge)], args=arguments))[0]
         if outcome == b"limited":
             raise too_many(str(self._lifetime_ms // 1000))
@@ -94,7 +94,8 @@ class Codes:
     async def check(self, use: str, challenge: bytes, code: str) -> Pending:
         """What the code confirms; it is used up. Raises Refused(WrongCode, CodeExpired, TooManyRequests)."""
         window_ms = self._wrong.seconds * 1000
-        arguments = [self._hash(use, challenge, code), TRIES, self._wrong.count or 1 << 30, window_ms]
+        stands = self._wrong.count or 1 << 30
+        arguments: list[bytes | int] = [self._hash(use, challenge, code), TRIES, stands, window_ms]
         outcome, *rest = await self._check(keys=[_name(challenge)], args=arguments)
         if outcome == b"limited":
             raise too_many(str(max(1, int(rest[0]) // 1000)))
@@ -105,7 +106,7 @@ class Codes:
         return self._open(challenge, rest[0])
 
     async def _keep(self, use: str, challenge: bytes, code: str, pending: Pending) -> None:
-        fields: dict[str | bytes, Any] = {
+        fields: dict[Any, Any] = {
             "use": use,
             "code": self._hash(use, challenge, code),
             "subject": f"{use}:{pending.tag.hex()}",

@@ -44,8 +44,8 @@ class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     title: str | msgspec.UnsetType = msgspec.UNSET
     questions: list[Question] | msgspec.UnsetType = msgspec.UNSET
-    opens_at: Time | None | msgspec.UnsetType = msgspec.UNSET
-    closes_at: Time | None | msgspec.UnsetType = msgspec.UNSET
+    opens_at: Time | msgspec.UnsetType | None = msgspec.UNSET
+    closes_at: Time | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import msgspec
 from falcon.asgi import Request, Response
+from redis.exceptions import RedisError
 
 from ..ledger.frame import FrameError, read_u64, u64
 from ..projections import queries
@@ -23,6 +24,7 @@ from .services import Services, derive_id
 Status = Literal["draft", "frozen", "open", "closed", "published", "tallied", "cancelled"]
 
 MOST_LISTED, LISTED = 200, 50
+ASKED_FOR_S = 3600
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +66,7 @@ def view(seen: queries.Seen) -> ElectionView:
     return ElectionView(
         id=B64(row.election),
         title=draft.title,
-        status=row.status,  # type: ignore[arg-type]
+        status=cast(Status, row.status),
         organiser=B64(row.organiser),
         questions=draft.questions,
         opens_at=to_time(draft.opens_us),
@@ -90,9 +92,7 @@ class _ElectionResource:
     async def _show(self, resp: Response, election: bytes, user: bytes, status: int = 200) -> None:
         """Answers with the election. Raises Refused(UnknownElection)."""
         async with self._services.reading() as connection:
-            seen = await queries.seen(connection, election, user)
-        if seen is None or (seen.election.status in ("draft", "frozen") and seen.election.organiser != user):
-            raise Refused("UnknownElection", "there is no such election")
+            seen = await seen_election(connection, election, user)
         answer(resp, view(seen), status)
 
 
@@ -144,6 +144,14 @@ class Election(_ElectionResource):
         await self._show(resp, election, user)
 
 
+async def seen_election(connection: queries.Connection, election: bytes, user: bytes) -> queries.Seen:
+    """Raises Refused(UnknownElection), also for somebody else's draft."""
+    seen = await queries.seen(connection, election, user)
+    if seen is None or (seen.election.status in ("draft", "frozen") and seen.election.organiser != user):
+        raise Refused("UnknownElection", "there is no such election")
+    return seen
+
+
 async def own_election(connection: queries.Connection, election: bytes, user: bytes) -> queries.Election:
     """Raises Refused(UnknownElection, NotOrganiser)."""
     row = await queries.election(connection, election)
@@ -160,8 +168,24 @@ class Open(_ElectionResource):
         await read_json(req, Nothing, self._limit)
         async with self._services.reading() as connection:
             row = await own_election(connection, election, user)
-        await open_election(self._services, row)
+        again = await self._was_asked(req, user)
+        try:
+            await open_election(self._services, row)
+        except Refused as refused:
+            # An answer that was lost on its way: keys are fresh each time, so only the request can be recognised.
+            if not (again and refused.refusal == "AlreadyOpened"):
+                raise
         await self._show(resp, election, user)
+
+    async def _was_asked(self, req: Request, user: bytes) -> bool:
+        """Whether this very request came before, as far as Redis can tell."""
+        if req.get_header("Idempotency-Key") is None:
+            return False
+        try:
+            name = f"opening:{derive_id(req, user).hex()}"
+            return await self._services.deps.redis.set(name, b"1", nx=True, ex=ASKED_FOR_S) is None
+        except RedisError:
+            return False
 
 
 class End(_ElectionResource):

@@ -51,7 +51,9 @@ class MailboxMailer:
 class SmtpMailer:
     """One connection a message, with STARTTLS and a verified certificate unless told otherwise."""
 
-    def __init__(self, host: str, port: int = 587, *, user: str = "", password: str = "", starttls: bool = True) -> None:
+    def __init__(
+        self, host: str, port: int = 587, *, user: str = "", password: str = "", starttls: bool = True
+    ) -> None:
         self._host, self._port, self._user, self._password = host, port, user, password
         self._tls = ssl.create_default_context() if starttls else None
 

@@ -55,8 +55,8 @@ class Opened:
     def body_bytes(self) -> int:
         """The one size that every ballot of this election has."""
         envelope = bytes(envelope_size(len(self.trustees), self.definition.pad_len))
-        fields = (bytes(size) for size in (EID_BYTES, BALLOT_KEY_BYTES, PREFIX_BYTES, CREDENTIAL_BYTES))
-        return len(frame("ballot", cast_frame(*fields, envelope), bytes(BALLOT_KEY_BYTES)))
+        eid, bpk, prefix, credential = map(bytes, (EID_BYTES, BALLOT_KEY_BYTES, PREFIX_BYTES, CREDENTIAL_BYTES))
+        return len(frame("ballot", cast_frame(eid, bpk, prefix, credential, envelope), bytes(BALLOT_KEY_BYTES)))
 
     def context(self, bid: bytes) -> Context:
         return Context(self.eid, bid, self.definition.k, self.trustees, self.definition.pad_len)
@@ -101,7 +101,7 @@ class OpenedElections:
         return opened
 
     async def signer(self, opened: Opened, weight: int) -> BlindSigner:
-        """The registrar's key for voters of this weight, from the private part of the entry that opened the election."""
+        """The registrar's key for voters of this weight, out of the private part of the entry that opened it."""
         key = (opened.eid, weight)
         if (known := self._signers.get(key)) is not None:
             return known

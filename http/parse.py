@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -82,9 +81,13 @@ def _encode_hook(value: Any) -> Any:
 _encoder = msgspec.json.Encoder(enc_hook=_encode_hook)
 
 
-@cache
-def _decoder(shape: type[T]) -> msgspec.json.Decoder[T]:
-    return msgspec.json.Decoder(shape, dec_hook=_decode_hook)
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+
+
+def _decoder(shape: type[Any]) -> msgspec.json.Decoder[Any]:
+    if shape not in _decoders:
+        _decoders[shape] = msgspec.json.Decoder(shape, dec_hook=_decode_hook)
+    return _decoders[shape]
 
 
 def encode(value: Any) -> bytes:
@@ -94,7 +97,8 @@ def encode(value: Any) -> bytes:
 def decode(shape: type[T], data: bytes) -> T:
     """Raises Refused(MalformedBody), naming the place but quoting nothing of the body."""
     try:
-        return _decoder(shape).decode(data)
+        body: T = _decoder(shape).decode(data)
+        return body
     except msgspec.MsgspecError as error:
         raise Refused("MalformedBody", str(error)) from error
     except (UnicodeDecodeError, RecursionError) as error:

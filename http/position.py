@@ -43,5 +43,9 @@ class Position:
 
     async def reach(self, index: int, timeout_s: float) -> None:
         """Returns once this node has applied `index`. Raises Unavailable."""
-        if index > self.index:
+        if index <= self.index:
+            return
+        try:
             self.note(await self._ledger.wait(index, timeout_s))
+        except Unavailable as error:
+            raise Unavailable(f"this node has not got to entry {index} yet") from error

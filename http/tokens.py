@@ -6,7 +6,7 @@ import base64
 import secrets
 from hashlib import sha256
 from time import time
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import msgspec
@@ -131,7 +131,7 @@ class RefreshTokens:
 
     async def revoke_all(self, user: bytes) -> None:
         """Ends every login of the user."""
-        families = await self._redis.smembers(_sessions(user))
+        families = cast(set[bytes], await self._redis.smembers(_sessions(user)))
         await self._redis.delete(_sessions(user), *map(_family, families))
 
 

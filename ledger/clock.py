@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 
 SAMPLES = 16
 
@@ -54,10 +53,22 @@ class Clock:
         if sample.round_trip_us < 0:
             return
         self._samples.setdefault(peer, deque(maxlen=SAMPLES)).append(sample)
-        offsets = [0, *(self.offset_us(known) for known in self._samples)]
-        if len(offsets) >= self._voters // 2 + 1:
-            self._correction_us = int(median(offsets))
-            self.synchronised = True
+        self._correct()
+
+    def _correct(self) -> None:
+        """Moves the correction no further than the clocks heard so far prove.
+
+        A clock that was not heard could be anything, so the median of all is only known to lie between two of those
+        that were: one bad clock must not count for half because it happened to answer first.
+        """
+        heard = sorted([0, *(self.offset_us(known) for known in self._samples)])
+        missing = self._voters - len(heard)
+        lowest, highest = (self._voters - 1) // 2 - missing, self._voters // 2
+        if lowest < 0 or highest >= len(heard):
+            return
+        low, high = heard[lowest], heard[highest]
+        self._correction_us = min(max(self._correction_us, low), high)
+        self.synchronised = self.synchronised or high - low <= self.bound_us
 
     def offset_us(self, peer: int) -> int:
         """The peer's clock minus ours, from the sample with the shortest round trip among the newest."""

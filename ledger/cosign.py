@@ -59,6 +59,7 @@ class Cosigner:
         self._round: Round | None = None
         self._asked: dict[int, int] = {}
         self._wanted = 0
+        self._note = b""
         self.signed_size = 0
         self.noted_size = 0
         self.alarm = ""
@@ -69,20 +70,27 @@ class Cosigner:
         return self.membership.node(self.node).member
 
     def want(self, index: int) -> None:
-        """Someone waits for a checkpoint that covers entry `index`."""
+        """Someone waits for a checkpoint that covers entry `index`. One that does is told again: a peer may lack it."""
         self._wanted = max(self._wanted, index)
+        if index <= self.noted_size and self._note:
+            self._tell("note", self._note, 0)
 
     # -- leader
 
     def advance(self, commit: int, tree: Tree) -> None:
-        """Leader, whenever something moved: starts a round when one is wanted and none runs, repeats one that hangs."""
+        """Leader, whenever something moved: starts a round when one is wanted and none runs, repeats one that hangs.
+
+        What is repeated keeps its size: peers that apply more slowly than the log grows would never reach a new one.
+        """
         now = time.monotonic()
-        if self._round is not None and now - self._round.started < ROUND_TIMEOUT_S:
+        if self._round is None:
+            if self._wanted <= self.noted_size or commit < self._wanted:
+                return
+            self._round = Round(commit, now)
+        elif now - self._round.started < ROUND_TIMEOUT_S:
             return
-        if self._wanted <= self.noted_size or commit < self._wanted:
-            return
-        self._round = Round(commit, now)
-        self._tell("sign", commit, 0)
+        self._round.started = now
+        self._tell("sign", self._round.size, 0)
         self._sign_own(tree)
 
     def abandon(self) -> None:
@@ -114,7 +122,10 @@ class Cosigner:
         self._finish(current)
 
     def _take_line(self, current: Round, peer: int, root: bytes, line: str) -> None:
+        """Keeps a voter's line; a learner's is valid, but makes no majority."""
         assert current.checkpoint is not None
+        if peer not in self.membership.conf.voters:
+            return
         if root != current.checkpoint.root:
             log.critical("a peer's tree differs from ours", extra={"peer": peer, "size": current.size})
             return
@@ -171,7 +182,7 @@ class Cosigner:
 
     def _accept(self, checkpoint: Checkpoint, note: bytes) -> None:
         if checkpoint.size > self.noted_size:
-            self.noted_size = checkpoint.size
+            self.noted_size, self._note = checkpoint.size, note
             log.info("checkpoint signed by a majority", extra={"size": checkpoint.size})
             self._on_note(checkpoint, note)
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from .clock import Clock
+from .decision import Draft, Known, Refusal
 from .entry import Entry
-from .machine import Draft, Known, Refusal, StateMachine
+from .machine import StateMachine
 from .raft.core import LEADER, RaftCore
 from .raft.messages import NotLeader, Overloaded, Ticket
 

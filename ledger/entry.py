@@ -140,7 +140,10 @@ def _check_parts(entry: Entry, public_hash: bytes) -> None:
         raise EntryError(f"entry {entry.index}: a hash has the wrong length")
     if not hmac.compare_digest(hashlib.sha256(entry.public).digest(), public_hash):
         raise EntryError(f"entry {entry.index}: public payload does not match its header")
+    _ = entry.conf  # A malformed list of members must not get as far as the log.
     if entry.private is None:
+        if entry.salt:
+            raise EntryError(f"entry {entry.index}: a salt without its private part")
         return
     if len(entry.salt) != SALT_BYTES:
         raise EntryError(f"entry {entry.index}: salt is not {SALT_BYTES} bytes")

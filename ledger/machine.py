@@ -3,39 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from psycopg import AsyncConnection
 
+from .decision import Decision
 from .entry import Entry
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An event without a place in the log yet. `private` bytes are salted and digested when it is sealed."""
-
-    kind: str
-    public: bytes
-    private: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A named no. Nothing is recorded."""
-
-    name: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The command was carried out before, by the entry at `index`: the answer is that entry's."""
-
-    index: int
-
-
-Decision = Sequence[Draft] | Refusal | Known
 
 
 class StateMachine(Protocol):

@@ -6,12 +6,14 @@ alone is the answer and none has to be folded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from .checkpoint import Member
+from .checkpoint import CheckpointError, Member
 from .raft.messages import Conf
+
+T = TypeVar("T")
 
 CONF_KINDS = frozenset({"Genesis", "NodeAdded", "NodeRemoved", "NodeKeyRotated"})
 
@@ -69,15 +71,40 @@ class Membership:
 def membership_of(fields: Mapping[str, Any]) -> Membership:
     """Reads the list out of a membership entry's public payload. Raises MembershipError."""
     try:
-        nodes = tuple(
-            NodeRecord(int(n["id"]), str(n["name"]), bytes(n["ed25519"]), bytes(n["rsa"]), bool(n["voter"]))
-            for n in fields["nodes"]
-        )
-        origin = str(fields["origin"])
-    except (KeyError, TypeError, ValueError) as error:
+        origin = _typed(fields["origin"], str)
+        nodes = tuple(map(_record, fields["nodes"]))
+        for node in nodes:
+            _ = node.member
+    except (KeyError, TypeError, CheckpointError) as error:
         raise MembershipError(f"membership entry is malformed: {error!r}") from error
-    if not nodes or len({n.id for n in nodes}) != len(nodes) or len({n.name for n in nodes}) != len(nodes):
-        raise MembershipError("membership entry names no node, or one twice")
-    if any(len(n.ed25519) != 32 or len(n.rsa) != 384 or n.id < 1 for n in nodes):
-        raise MembershipError("membership entry carries a key or id of the wrong size")
+    if any(len({pick(node) for node in nodes}) != len(nodes) for pick in _UNIQUE):
+        raise MembershipError("membership entry names a node or a key twice")
+    if not any(node.voter for node in nodes):
+        raise MembershipError("membership entry names no voter")
+    if min(node.id for node in nodes) < 1:
+        raise MembershipError("membership entry carries an id below 1")
     return Membership(origin, nodes)
+
+
+_UNIQUE: tuple[Callable[[NodeRecord], object], ...] = (
+    lambda node: node.id,
+    lambda node: node.name,
+    lambda node: node.ed25519,
+)
+
+
+def _record(fields: Mapping[str, Any]) -> NodeRecord:
+    return NodeRecord(
+        _typed(fields["id"], int),
+        _typed(fields["name"], str),
+        _typed(fields["ed25519"], bytes),
+        _typed(fields["rsa"], bytes),
+        _typed(fields["voter"], bool),
+    )
+
+
+def _typed(value: Any, kind: type[T]) -> T:
+    """Exactly that type: `bytes(32)` would make a key of a number, and True is an int."""
+    if type(value) is not kind:
+        raise TypeError(f"{type(value).__name__} where {kind.__name__} was expected")
+    return value

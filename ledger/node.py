@@ -18,9 +18,10 @@ from .applier import Applier
 from .checkpoint import Checkpoint
 from .clock import Clock, system_time_us
 from .cosign import Cosigner
+from .decision import Draft
 from .desk import Desk
 from .entry import SALT_BYTES, Entry, check_link, encode_map, seal
-from .machine import Draft, StateMachine
+from .machine import StateMachine
 from .membership import CONF_KINDS, Membership, membership_of
 from .notes import Notes
 from .raft.config import Config

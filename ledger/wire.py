@@ -26,7 +26,7 @@ def unpack(body: bytes) -> Any:
     """Raises WireError."""
     try:
         return msgpack.unpackb(body, raw=False, use_list=True, strict_map_key=False)
-    except (ValueError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, msgpack.UnpackException) as error:  # TypeError: a map with a list as a key
         raise WireError(f"not msgpack: {error}") from error
 
 
@@ -52,7 +52,7 @@ class FrameProtocol(asyncio.Protocol):
         self._buffer += data
         position = 0
         try:
-            while len(self._buffer) - position >= 4:
+            while self._is_open and len(self._buffer) - position >= 4:
                 (length,) = _LENGTH.unpack_from(self._buffer, position)
                 if length > MAX_FRAME_BYTES:
                     raise WireError(f"a frame of {length} bytes")
@@ -72,6 +72,10 @@ class FrameProtocol(asyncio.Protocol):
             return False
         self.transport.write(pack(message))
         return True
+
+    @property
+    def _is_open(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
 
     @property
     def backlog(self) -> int:

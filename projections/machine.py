@@ -9,8 +9,8 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from ..ledger.decision import Decision, Refusal
 from ..ledger.entry import Entry
-from ..ledger.machine import Decision, Refusal
 from ..voting.commands import CommandError, decode_command
 from ..voting.decide import decide, reads
 from ..voting.tables import Change

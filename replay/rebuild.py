@@ -47,8 +47,9 @@ async def rebuild(records: Iterable[Record], dsn: str) -> tuple[int, str]:
     Returns (index, public state digest). Raises NotFresh, EntryError, ExportError, psycopg.Error.
     """
     await asyncio.to_thread(migrate, dsn)
-    connection = await AsyncConnection.connect(dsn, autocommit=True, options="-c synchronous_commit=off")
-    async with connection:
+    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
+        # Whatever a crash loses here is simply folded again.
+        await connection.execute("set synchronous_commit = off")
         row = await (await connection.execute("select index from ledger_applied")).fetchone()
         used = await (await connection.execute("select exists (select from ledger_entry)")).fetchone()
         if row is None or row[0] or used is None or used[0]:

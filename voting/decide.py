@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..ledger.machine import Decision, Known
+from ..ledger.decision import Decision, Known
 from . import commands as c
 from .ballot import BallotError, parse_ballot
 from .decisions import accounts, casting, elections, publishing

@@ -64,7 +64,6 @@ class RaftCore:
             raise Halt(f"commit {self.commit} is beyond the last entry {self.log.last_index}")
         self.role, self.leader = FOLLOWER, 0
         self.leadership: Leadership | None = None
-        self.uncommitted_bytes = 0
         self.applied = 0
         self.out = Ready()
         self._votes: dict[int, bool] = {}
@@ -321,7 +320,6 @@ class RaftCore:
 
     def _lead(self) -> None:
         self.role, self.leader = LEADER, self.node
-        self.uncommitted_bytes = 0
         self.leadership = Leadership(self)
         self.leadership.open_term()
         self.leadership.beat()
@@ -396,6 +394,5 @@ class RaftCore:
         """Commit only rises (trap 8)."""
         if index > self.commit:
             if self.leadership is not None:
-                done = self.log.slice(self.commit + 1, 1 << 62, index) or []
-                self.uncommitted_bytes = max(0, self.uncommitted_bytes - sum(entry.size for entry in done))
+                self.leadership.on_commit(index)
             self.commit = index

@@ -186,7 +186,11 @@ class Fetch:
 
 @dataclass(slots=True)
 class Ready:
-    """The to-do list. `send` may overlap the write; everything up to `apply` is committed and locally durable."""
+    """The to-do list. `send` may overlap the write; everything up to `apply` is committed and locally durable.
+
+    `failed` are tickets whose entries were overwritten here. That is no verdict: a node that kept such an entry may
+    yet lead and commit it, so the answer is what gets applied at the ticket's index (rule R5).
+    """
 
     soft: Soft | None = None
     send: list[Message] = field(default_factory=list)

@@ -70,6 +70,7 @@ class Leadership:
         self.transfer_ticks = 0
         self.heartbeat_elapsed = 0
         self.quorum_elapsed = 0
+        self.uncommitted_bytes = 0
         self.follow_conf()
 
     def follow_conf(self) -> None:
@@ -89,8 +90,8 @@ class Leadership:
         core = self.core
         if self.transfer_to:
             raise NotLeader(self.transfer_to)
-        if core.uncommitted_bytes > core.config.max_uncommitted_bytes:
-            raise Overloaded(f"{core.uncommitted_bytes} bytes are uncommitted")
+        if self.uncommitted_bytes > core.config.max_uncommitted_bytes:
+            raise Overloaded(f"{self.uncommitted_bytes} bytes are uncommitted")
         return [self._append(payload) for payload in payloads]
 
     def _append(self, payload: object) -> Ticket:
@@ -99,7 +100,7 @@ class Leadership:
         if record.conf is not None:
             self._guard_conf(record)
         core.log.append([record])
-        core.uncommitted_bytes += record.size
+        self.uncommitted_bytes += record.size
         if record.conf is not None:
             self.follow_conf()
         return Ticket(record.term, record.index)
@@ -210,6 +211,11 @@ class Leadership:
             core.commit_to(index)
             self._release_waiting_reads()
             self._leave_if_removed()
+
+    def on_commit(self, index: int) -> None:
+        """Called before commit rises to `index`: what is committed no longer counts against the limit."""
+        done = self.core.log.slice(self.core.commit + 1, 1 << 62, index) or []
+        self.uncommitted_bytes = max(0, self.uncommitted_bytes - sum(entry.size for entry in done))
 
     def _leave_if_removed(self) -> None:
         """A leader that is no voter any more has committed its own removal: it says so and leads no longer."""

@@ -94,6 +94,15 @@ def test_a_refusal_is_final_and_no_other_node_is_asked() -> None:
         run(lambda line: Api(line).ask("GET", "/api/auth/me"), refusing, fine)
 
 
+def test_a_node_that_is_behind_is_passed_over() -> None:
+    reply: Reply = run(lambda line: Public(line).get("/", behind="AlreadyCast"), refusing, fine)
+    assert reply.status == 200
+    with pytest.raises(NoAnswer, match="AlreadyCast"):
+        run(lambda line: Public(line).get("/", behind="AlreadyCast"), refusing, refusing, patience_s=0.2)
+    with pytest.raises(Refused):
+        run(lambda line: Public(line).get("/", behind="BadRange"), refusing, fine)
+
+
 def test_trying_ends_when_no_node_answers_in_time() -> None:
     with pytest.raises(NoAnswer, match="no majority"):
         run(lambda line: Api(line).ask("GET", "/api/auth/me"), unavailable, unavailable, patience_s=0.3)

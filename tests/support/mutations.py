@@ -174,6 +174,7 @@ MUTATIONS = [
     ),
     Mutation("conf-refusals", "replication.py", "if log.conf_index > self.core.commit:", "if False:"),
     Mutation("conf-last-voter", "replication.py", "if not record.conf.voters:", "if False:"),
+    Mutation("flow-transfer", "core.py", "case TimeoutNow() if not self.leadership and ", "case TimeoutNow() if "),
     Mutation("flow-merged-answers", "replication.py", "if progress.next == match + 1:", "if False:"),
     Mutation(
         "flow-catch-up-guess",

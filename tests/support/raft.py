@@ -98,7 +98,7 @@ class Disk:
         runs = [item for item in self.items if item.index == 1 or self.item(item.index - 1).term != item.term]
         terms = [(item.index, item.term) for item in runs]
         confs = [(item.index, item.conf) for item in self.items if item.conf is not None]
-        return Durable(self.hard, terms, confs, self.items[self.hard.commit - 1 :])
+        return Durable(self.hard, terms, confs, self.items[min(self.hard.commit, self.last_index) - 1 :])
 
 
 class Node:

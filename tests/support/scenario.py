@@ -102,6 +102,10 @@ class Scenario:
         """timeout-now NODE: it campaigns for the next term at once, as if told so by its leader."""
         self.cluster.time_out_now(int(node))
 
+    def step_down(self, node: str) -> None:
+        """step-down NODE: it stops leading, as when its clock is wrong."""
+        self.cluster.step_down(int(node))
+
     def elect(self, node: str) -> None:
         """elect NODE: it campaigns and wins, and everyone learns so; prints the outcome only."""
         position = len(self.lines)

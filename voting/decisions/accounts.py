@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...ledger.machine import Decision, Known, Refusal
+from ...ledger.decision import Decision, Known, Refusal
 from .. import commands as c
 from .base import View, event
 

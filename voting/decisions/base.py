@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ...ledger.decision import Draft
 from ...ledger.entry import encode_map
-from ...ledger.machine import Draft
 from ..tables import Row
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from ...ledger.machine import Decision, Known, Refusal
+from ...ledger.decision import Decision, Known, Refusal
 from .. import commands as c
 from ..ballot import BallotError, parse_ballot
 from ..envelope import ballot_id

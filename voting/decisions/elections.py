@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...ledger.machine import Decision, Draft, Known, Refusal
+from ...ledger.decision import Decision, Draft, Known, Refusal
 from .. import commands as c
 from ..definition import election_id
 from ..tables import Row

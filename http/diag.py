@@ -1,0 +1,167 @@
+"""/api/_diag: is this node well, and what does it know? Health and readiness for anybody, the rest for admins."""
+
+from __future__ import annotations
+
+import asyncio
+import mailbox
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from falcon.asgi import Request, Response
+
+from ..ledger.submit import Unavailable
+from ..projections import queries
+from .parse import answer
+from .problems import Refused
+from .services import Services
+
+STATUS_TIMEOUT_S = 2.0
+MAILS_SHOWN = 50
+
+
+class Health(msgspec.Struct, frozen=True):
+    """`leader` is 0 while none is known."""
+
+    status: str
+    node: int
+    role: str
+    leader: int
+    term: int
+    commit: int
+    applied: int
+
+
+class NodeView(msgspec.Struct, frozen=True):
+    """`ledger` is what the ledger process says of itself."""
+
+    node: int
+    issuer: str
+    mutex: dict[str, Any]
+    position: int
+    ledger: dict[str, Any]
+
+
+class ClusterView(msgspec.Struct, frozen=True):
+    """What this node knows of the others; `match` only while it leads."""
+
+    node: int
+    leader: int
+    term: int
+    voters: list[int]
+    learners: list[int]
+    connected: list[int]
+    match: dict[str, int]
+
+
+class ClockView(msgspec.Struct, frozen=True):
+    """`offsets`: peer to [offset, round trip], microseconds."""
+
+    now_us: int
+    correction_us: int
+    synchronised: bool
+    offsets: dict[str, list[int]]
+
+
+class Mail(msgspec.Struct, frozen=True):
+    to: str
+    subject: str
+    date: str
+    text: str
+
+
+class Mailbox(msgspec.Struct, frozen=True):
+    """The newest messages, newest first."""
+
+    messages: list[Mail]
+
+
+class _DiagResource:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def _status(self) -> dict[str, Any]:
+        """Raises Unavailable."""
+        try:
+            async with asyncio.timeout(STATUS_TIMEOUT_S):
+                return await self._services.deps.ledger.status()
+        except TimeoutError as error:
+            raise Unavailable("this node's ledger process does not answer") from error
+
+    async def _require_admin(self, req: Request) -> None:
+        user = self._services.user(req)
+        async with self._services.reading() as connection:
+            await self._services.require_role(connection, user, "admin")
+
+
+def _health(status: dict[str, Any], word: str) -> Health:
+    return msgspec.convert({**status, "status": word}, Health)
+
+
+class Live(_DiagResource):
+    async def on_get(self, req: Request, resp: Response) -> None:
+        answer(resp, _health(await self._status(), "ok"))
+
+
+class Ready(_DiagResource):
+    async def on_get(self, req: Request, resp: Response) -> None:
+        status = await self._status()
+        if not status["leader"]:
+            raise Refused("Unavailable", "no leader is known")
+        async with self._services.reading() as connection:
+            await queries.applied(connection)
+        answer(resp, _health(status, "ready"))
+
+
+class Node(_DiagResource):
+    async def on_get(self, req: Request, resp: Response) -> None:
+        await self._require_admin(req)
+        services = self._services
+        settings = services.settings
+        state = services.mutex.state()
+        view = NodeView(settings.node, settings.issuer, state, services.position.index, await self._status())
+        answer(resp, view)
+
+
+class Cluster(_DiagResource):
+    async def on_get(self, req: Request, resp: Response) -> None:
+        await self._require_admin(req)
+        status = await self._status()
+        status["match"] = {str(peer): index for peer, index in status["match"].items()}
+        answer(resp, msgspec.convert(status, ClusterView))
+
+
+class Clock(_DiagResource):
+    async def on_get(self, req: Request, resp: Response) -> None:
+        await self._require_admin(req)
+        clock = (await self._status())["clock"]
+        clock["offsets"] = {str(peer): offset for peer, offset in clock["offsets"].items()}
+        answer(resp, msgspec.convert(clock, ClockView))
+
+
+class MailboxResource(_DiagResource):
+    """Only where mail goes into a folder. It shows everybody's codes: never for a cluster with real voters."""
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        await self._require_admin(req)
+        folder = self._services.settings.mailbox
+        if folder is None:
+            raise Refused("NoMailbox", "mail goes out by SMTP here")
+        answer(resp, Mailbox(await asyncio.to_thread(read_mailbox, folder)))
+
+
+def read_mailbox(folder: Path, most: int = MAILS_SHOWN) -> list[Mail]:
+    """The newest messages of a Maildir, newest first."""
+    if not folder.exists():
+        return []
+    box = mailbox.Maildir(folder, create=False)
+    # A Maildir key begins with the second it was written in.
+    newest = sorted(box.keys(), key=lambda key: float(key.split(".", 1)[0]), reverse=True)[:most]
+    return [_mail(box, key) for key in newest]
+
+
+def _mail(box: mailbox.Maildir, key: str) -> Mail:
+    message = message_from_bytes(box.get_bytes(key), policy=policy.default)
+    text = message.get_content()
+    return Mail(str(message["To"]), str(message["Subject"]), str(message["Date"]), str(text))

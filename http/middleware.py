@@ -1,0 +1,103 @@
+"""Around every request: its log line, its place in the ledger, and the app's start and end."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sys
+from time import perf_counter
+from typing import Any
+
+import falcon
+from falcon.asgi import Request, Response
+
+from ..ledger.client import LedgerClient
+from .position import Position
+from .problems import Refused
+from .services import Services
+
+log = logging.getLogger("ballot.request")
+
+REACH_TIMEOUT_S = 3.0
+DRAIN_S = 5.0
+CASTS, DIAGNOSIS = "/api/votes", "/api/_diag/"
+EXPOSED = (
+    *("Ledger-Index", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+    *("X-Request-Id", "WWW-Authenticate"),
+)
+
+
+def cors() -> falcon.CORSMiddleware[Request, Response]:
+    """Open to every origin, without credentials: no cookie is ever used."""
+    return falcon.CORSMiddleware(allow_origins="*", expose_headers=EXPOSED)
+
+
+class RequestLog:
+    """One structured line a request: never an address or a body, and on the cast path nothing but the outcome."""
+
+    async def process_request(self, req: Request, resp: Response) -> None:
+        req.context.began = perf_counter()
+        req.context.id = secrets.token_hex(8)
+
+    async def process_response(self, req: Request, resp: Response, resource: object, succeeded: bool) -> None:
+        fields: dict[str, Any] = {"method": req.method, "route": req.uri_template, "status": resp.status_code}
+        refusal = getattr(req.context, "refusal", None)
+        if refusal is not None:
+            fields["refusal"] = refusal
+        if not req.path.startswith(CASTS):
+            fields["request"] = req.context.id
+            fields["ms"] = round(1000 * (perf_counter() - req.context.began), 1)
+            resp.set_header("X-Request-Id", req.context.id)
+        resp.set_header("X-Content-Type-Options", "nosniff")
+        if resp.get_header("Cache-Control") is None:
+            resp.set_header("Cache-Control", "no-store")
+        # A load balancer asks for health all the time.
+        log.log(logging.DEBUG if req.path.startswith(DIAGNOSIS) else logging.INFO, "request", extra=fields)
+
+
+class LedgerIndex:
+    """Every answer says how far this node is; whoever sends that back is never answered from an older state."""
+
+    def __init__(self, position: Position, ledger: LedgerClient) -> None:
+        self._position, self._ledger = position, ledger
+
+    async def process_request(self, req: Request, resp: Response) -> None:
+        wanted = req.get_header("Ledger-Index")
+        # A cast that carries one is refused where casts are taken, without waiting for anything.
+        if wanted is not None and not req.path.startswith(CASTS):
+            await self._position.reach(_index(wanted), REACH_TIMEOUT_S)
+        consistency = req.get_param("consistency") if req.query_string else None
+        if consistency == "linearizable":
+            self._position.note(await self._ledger.read_index())
+        elif consistency is not None:
+            raise Refused("BadParameter", "consistency can only be linearizable")
+
+    async def process_response(self, req: Request, resp: Response, resource: object, succeeded: bool) -> None:
+        # A cast's own answer has said where the node is: nothing is asked on that path.
+        if not self._position.index or not req.path.startswith(CASTS):
+            await self._position.refresh()
+        resp.set_header("Ledger-Index", str(self._position.index))
+
+
+def _index(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= sys.maxsize):
+        raise Refused("BadParameter", "Ledger-Index must be a number")
+    return int(text)
+
+
+class Lifespan:
+    """Opens the database pool when the worker starts and lets go of everything when it ends."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
+        # Without waiting: a node whose database is not up yet answers 503 and recovers.
+        await self._services.deps.db.open(wait=False)
+
+    async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
+        deps = self._services.deps
+        await self._services.outbox.drain(DRAIN_S)
+        deps.ledger.close()
+        await deps.db.close()
+        await deps.redis.aclose()

@@ -1,0 +1,129 @@
+"""/api/elections/{id}/results and /ballots: the count, the accounting, and the board."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from typing import Any, cast
+
+import msgspec
+from falcon.asgi import Request, Response
+
+from ..ledger.entry import decode_map
+from ..projections import queries
+from ..voting.question import Question
+from .drafts import decode_draft
+from .elections import Status, seen_election
+from .parse import B64, answer, encode
+from .problems import Refused
+from .services import Services
+
+NDJSON = "application/x-ndjson"
+
+
+class AttestationView(msgspec.Struct, frozen=True):
+    node: int
+    agrees: bool
+
+
+class Accounting(msgspec.Struct, frozen=True):
+    """`silent` = issued - published - unused.
+
+    It is known once the board is complete, `valid` and `invalid` once it is counted.
+    """
+
+    roll: int
+    issued: int
+    cast: int
+    published: int
+    valid: int | None
+    invalid: int | None
+    unused: int
+    silent: int | None
+
+
+class ResultsView(msgspec.Struct, frozen=True):
+    """`tally` is the count document; every round of every question is in it."""
+
+    status: Status
+    title: str
+    questions: list[Question]
+    tally: dict[str, Any] | None
+    disputed: bool
+    attestations: list[AttestationView]
+    accounting: Accounting
+
+
+class BoardLine(msgspec.Struct, frozen=True):
+    """One line of the board: a ballot's name and its exact bytes."""
+
+    name: B64
+    ballot: B64
+
+
+def accounting_of(row: queries.Election, tally: dict[str, Any] | None) -> Accounting:
+    counted = {} if tally is None else tally["ballots"]
+    complete = row.status in ("published", "tallied")
+    return Accounting(
+        roll=row.roll_size,
+        issued=row.issued,
+        cast=row.cast_count,
+        published=row.published,
+        valid=counted.get("valid"),
+        invalid=counted.get("invalid"),
+        unused=row.unused,
+        silent=row.issued - row.published - row.unused if complete else None,
+    )
+
+
+class Results:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def on_get(self, req: Request, resp: Response, election: bytes) -> None:
+        user = self._services.user(req)
+        async with self._services.reading() as connection:
+            row = (await seen_election(connection, election, user)).election
+            attested = await queries.attestations(connection, election)
+        draft = decode_draft(row.draft)
+        tally: dict[str, Any] | None = None if row.tally is None else msgspec.json.decode(row.tally)
+        answer(
+            resp,
+            ResultsView(
+                status=cast(Status, row.status),
+                title=draft.title,
+                questions=draft.questions,
+                tally=tally,
+                disputed=row.disputed,
+                attestations=[AttestationView(one.node, one.digest == row.tally_digest) for one in attested],
+                accounting=accounting_of(row, tally),
+            ),
+        )
+
+
+class Ballots:
+    """The board as lines of JSON, in board order, an entry of the log at a time."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def on_get(self, req: Request, resp: Response, election: bytes) -> None:
+        user = self._services.user(req)
+        async with self._services.reading() as connection:
+            row = (await seen_election(connection, election, user)).election
+            indexes = [] if row.eid is None else await queries.board_entries(connection, row.eid)
+        resp.content_type = NDJSON
+        resp.stream = self._lines(indexes)
+
+    async def _lines(self, indexes: list[int]) -> AsyncIterator[bytes]:
+        for index in indexes:
+            # A connection for each chunk: one held through the whole answer would be at the mercy of a slow reader.
+            async with self._services.deps.db.connection() as connection:
+                entry = await queries.entry(connection, index)
+            if entry is None:
+                raise Refused("InternalError", "a board entry is missing")
+            yield b"".join(_line(body) for body in decode_map(entry.public)["ballots"])
+
+
+def _line(body: bytes) -> bytes:
+    return encode(BoardLine(B64(sha256(body).digest()), B64(body))) + b"\n"

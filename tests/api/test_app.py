@@ -1,0 +1,228 @@
+"""The app without anything behind it: headers, limits, problem documents, and what it says when all else is down."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from falcon.testing import ASGIConductor, Result
+
+from ballot.http.app import create_app
+from ballot.http.parse import b64
+from ballot.http.tokens import AccessTokens
+from ballot.ledger.frame import frame
+from ballot.voting.ballot import cast_frame
+from tests.support.services import StubLedger, jwt_key, make_deps
+
+OCTETS = {"Content-Type": "application/octet-stream"}
+JSON = {"Content-Type": "application/json"}
+CAST = cast_frame(bytes(32), bytes(256), bytes(32), bytes(384), b"")
+BODY = frame("ballot", CAST, bytes(256))
+
+
+def ask(
+    method: str,
+    path: str,
+    *,
+    ledger: StubLedger | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    query: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Result:
+    async def run() -> Result:
+        async with ASGIConductor(create_app(make_deps(ledger or StubLedger(), **settings))) as conductor:
+            return await conductor.simulate_request(
+                method, path, headers=dict(headers or {}), body=body, params=dict(query or {})
+            )
+
+    return asyncio.run(run())
+
+
+def token() -> str:
+    tokens = AccessTokens(jwt_key(), jwt_key().public_key(), issuer="ballot.test", audience="ballot", lifetime_s=60)
+    return f"Bearer {tokens.issue(bytes(16))}"
+
+
+def refusal(answer: Result) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json["status"] == answer.status_code
+    assert answer.json.keys() == {"type", "title", "status", "detail", "refusal"}
+    return answer.status_code, answer.json["refusal"]
+
+
+def test_every_answer_says_how_far_the_node_is() -> None:
+    assert ask("GET", "/api/_diag/health").headers["ledger-index"] == "7"
+    assert ask("GET", "/api/nothing/here").headers["ledger-index"] == "7"
+
+
+def test_what_is_not_there_is_a_problem_document() -> None:
+    assert refusal(ask("GET", "/api/nothing/here")) == (404, "NotFound")
+    assert refusal(ask("GET", "/api/elections/tooshort")) == (404, "NotFound")
+    assert refusal(ask("DELETE", "/api/elections")) == (405, "MethodNotAllowed")
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Cookie", "Ledger-Index", "Idempotency-Key"])
+@pytest.mark.parametrize("path", ["/api/votes", "/api/votes/unused"])
+def test_a_cast_that_could_be_linked_is_refused_before_anything_is_asked(name: str, path: str) -> None:
+    ledger = StubLedger()
+    answer = ask("POST", path, ledger=ledger, headers={**OCTETS, name: "999"}, body=BODY)
+    assert refusal(answer) == (400, "LinkableRequest")
+    assert set(ledger.asked) <= {"status"}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", (422, "MalformedBallot")),
+        (BODY[:-1], (422, "MalformedBallot")),
+        (BODY + b"x", (422, "MalformedBallot")),
+        (bytes(2001), (413, "BodyTooLarge")),
+    ],
+)
+def test_bytes_that_are_no_ballot_never_reach_the_ledger(body: bytes, expected: tuple[int, str]) -> None:
+    ledger = StubLedger()
+    assert refusal(ask("POST", "/api/votes", ledger=ledger, headers=OCTETS, body=body, max_ballot=2000)) == expected
+    assert "submit" not in ledger.asked
+
+
+def test_a_ballot_of_another_media_type_is_refused() -> None:
+    assert refusal(ask("POST", "/api/votes", headers={"Content-Type": "text/plain"}, body=BODY))[0] == 415
+    assert refusal(ask("POST", "/api/votes", headers=JSON, body=b'{"ballot":"x"}'))[1] == "MalformedBody"
+
+
+def test_casts_are_limited_together() -> None:
+    async def run() -> list[int]:
+        async with ASGIConductor(create_app(make_deps(StubLedger(), votes_per_second=3))) as conductor:
+            answers = [await conductor.simulate_post("/api/votes", headers=OCTETS, body=b"x") for _ in range(5)]
+            assert answers[-1].headers["retry-after"] == "1"
+            return [answer.status_code for answer in answers]
+
+    assert asyncio.run(run()) == [422, 422, 422, 429, 429]
+
+
+def test_a_body_that_is_too_large_is_refused_with_and_without_a_length() -> None:
+    large = b'{"email":"' + b"x" * 5000 + b'"}'
+    assert refusal(ask("POST", "/api/auth/login", headers=JSON, body=large, max_body=4096)) == (413, "BodyTooLarge")
+    unsaid = {**JSON, "Transfer-Encoding": "chunked", "Content-Length": ""}
+    assert refusal(ask("POST", "/api/auth/login", headers=unsaid, body=large, max_body=4096))[0] in (400, 413)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "expected"),
+    [
+        (b"{", JSON, (400, "MalformedBody")),
+        (b'{"email":"a@b","password":"x","more":1}', JSON, (400, "MalformedBody")),
+        (b'{"email":"nobody","password":"12345678"}', JSON, (422, "BadAddress")),
+        (b'{"email":"a@b","password":"x"}', {"Content-Type": "text/plain"}, (415, "WrongContentType")),
+        (b"", {}, (400, "MalformedBody")),
+    ],
+)
+def test_a_malformed_request_is_refused_by_name(
+    body: bytes, headers: dict[str, str], expected: tuple[int, str]
+) -> None:
+    assert refusal(ask("POST", "/api/auth/login", headers=headers, body=body)) == expected
+
+
+def test_without_redis_nobody_logs_in() -> None:
+    body = b'{"email":"a@example.org","password":"12345678"}'
+    for path in ("/api/auth/login", "/api/auth/register"):
+        answer = ask("POST", path, headers=JSON, body=body)
+        assert refusal(answer) == (503, "Unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+    answer = ask("POST", "/api/auth/refresh", headers=JSON, body=b'{"refresh_token":"' + b"A" * 64 + b'"}')
+    assert refusal(answer) == (503, "Unavailable")
+
+
+@pytest.mark.parametrize("path", ["/api/auth/me", "/api/elections", f"/api/elections/{b64(bytes(16))}/results"])
+def test_an_access_token_is_asked_for(path: str) -> None:
+    for headers in ({}, {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer"}):
+        answer = ask("GET", path, headers=headers)
+        assert refusal(answer) == (401, "NotAuthenticated")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert refusal(ask("GET", path, headers={"Authorization": "Bearer x.y.z"})) == (401, "InvalidToken")
+
+
+def test_without_a_database_what_needs_one_is_unavailable() -> None:
+    async def run() -> Result:
+        deps = make_deps(StubLedger())
+        app = create_app(deps)
+        async with ASGIConductor(app) as conductor:
+            await deps.db.close()
+            return await conductor.simulate_get("/api/auth/me", headers={"Authorization": token()})
+
+    assert refusal(asyncio.run(run())) == (503, "Unavailable")
+
+
+def test_without_its_ledger_process_a_node_is_not_healthy() -> None:
+    ledger = StubLedger()
+    ledger.applied = None
+    for path in ("/api/_diag/health", "/api/_diag/ready", "/api/ledger/checkpoint"):
+        assert refusal(ask("GET", path, ledger=ledger)) == (503, "Unavailable")
+
+
+def test_a_node_says_that_it_is_well() -> None:
+    assert ask("GET", "/api/_diag/health").json == {
+        "status": "ok", "node": 1, "role": "leader", "leader": 1, "term": 1, "commit": 7, "applied": 7
+    }
+
+
+def test_before_the_first_checkpoint_there_is_none() -> None:
+    assert refusal(ask("GET", "/api/ledger/checkpoint")) == (404, "NoCheckpoint")
+
+
+def test_a_client_that_has_seen_more_is_not_answered_from_less() -> None:
+    ahead = ask("GET", "/api/_diag/health", headers={"Ledger-Index": "8"})
+    assert refusal(ahead) == (503, "Unavailable")
+    assert ask("GET", "/api/_diag/health", headers={"Ledger-Index": "7"}).status_code == 200
+
+
+@pytest.mark.parametrize("index", ["-1", "x", "1.0", "99999999999999999999", "٣"])
+def test_a_ledger_index_that_is_no_number_is_refused(index: str) -> None:
+    headers = {"Ledger-Index": index.encode().decode("latin-1")}
+    assert refusal(ask("GET", "/api/_diag/health", headers=headers)) == (400, "BadParameter")
+
+
+def test_a_linearizable_read_asks_the_majority_first() -> None:
+    ledger = StubLedger()
+    assert ask("GET", "/api/_diag/health", ledger=ledger, query={"consistency": "linearizable"}).status_code == 200
+    assert ledger.asked[0] == "read_index"
+    assert refusal(ask("GET", "/api/_diag/health", query={"consistency": "eventual"})) == (400, "BadParameter")
+
+
+def test_every_origin_is_welcome_and_none_may_send_credentials() -> None:
+    headers = {"Origin": "https://page.example"}
+    for answer in (ask("GET", "/api/_diag/health", headers=headers), ask("GET", "/api/nothing", headers=headers)):
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
+        assert "Ledger-Index" in answer.headers["access-control-expose-headers"]
+
+
+def test_a_preflight_is_answered() -> None:
+    headers = {
+        "Origin": "https://page.example",
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization, content-type",
+    }
+    answer = ask("OPTIONS", "/api/auth/identity-key", headers=headers)
+    assert answer.status_code == 200
+    assert "PUT" in answer.headers["access-control-allow-methods"]
+    assert "authorization" in answer.headers["access-control-allow-headers"]
+
+
+def test_the_log_of_a_cast_names_neither_who_nor_what(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask("POST", "/api/votes", headers=OCTETS, body=BODY[:-1])
+    (line,) = [record for record in caplog.records if record.name == "ballot.request"]
+    fields = vars(line)
+    assert (fields["route"], fields["status"], fields["refusal"]) == ("/api/votes", 422, "MalformedBallot")
+    assert not {"request", "ms", "client"} & fields.keys()
+
+
+def test_the_log_of_a_login_holds_neither_address_nor_password(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask("POST", "/api/auth/login", headers=JSON, body=b'{"email":"who@example.org","password":"open sesame"}')
+    everything = repr([vars(record) for record in caplog.records if record.name.startswith("ballot")])
+    assert "ballot.request" in everything
+    assert "who@" not in everything and "sesame" not in everything

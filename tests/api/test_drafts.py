@@ -1,0 +1,61 @@
+"""Drafts: kept as canonical documents, refused as early as their definition would be."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from ballot.http.drafts import Draft, DraftBody, DraftChange, amended, decode_draft, draft_of, encode_draft
+from ballot.http.parse import decode
+from ballot.http.problems import Refused
+from ballot.voting.question import Question
+
+QUESTION = Question("Who?", "plurality", ["A", "B"], 1)
+DRAFT = Draft("Board", [QUESTION], 0, 1_900_000_000_000_000)
+
+
+def changed(**changes: Any) -> Draft:
+    return amended(DRAFT, msgspec.convert(changes, DraftChange))
+
+
+def test_a_draft_goes_there_and_back() -> None:
+    assert decode_draft(encode_draft(DRAFT)) == DRAFT
+
+
+def test_times_that_are_left_out_are_none() -> None:
+    body = decode(DraftBody, b'{"title":"T","questions":[]}')
+    assert draft_of(body) == Draft("T", [], 0, 0)
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(Refused):
+        decode(DraftBody, b'{"title":"T","questions":[],"closes_at":"2030-01-01T00:00:00"}')
+
+
+def test_an_amendment_changes_what_it_names_and_nothing_else() -> None:
+    assert changed(title="Other") == Draft("Other", [QUESTION], 0, DRAFT.closes_us)
+    assert changed(opens_at=datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)).opens_us == 1_000_000
+
+
+def test_an_amendment_can_take_a_time_away() -> None:
+    assert changed(closes_at=None).closes_us == 0
+    assert changed().closes_us == DRAFT.closes_us
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [
+        Draft("", [QUESTION], 0, 0),
+        Draft("T\n", [QUESTION], 0, 0),
+        Draft("T", [], 0, 0),
+        Draft("T", [Question("Who?", "dice", ["A", "B"], 1)], 0, 0),
+        Draft("T", [Question("Who?", "plurality", ["A", "A"], 1)], 0, 0),
+        Draft("T", [QUESTION], 2_000_000, 1_000_000),
+        Draft("T", [QUESTION], -1, 0),
+    ],
+)
+def test_a_draft_that_could_never_be_opened_is_refused(draft: Draft) -> None:
+    with pytest.raises(Refused) as caught:
+        encode_draft(draft)
+    assert caught.value.refusal == "BadDefinition"

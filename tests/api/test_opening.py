@@ -1,0 +1,23 @@
+"""The roll that an election is opened with."""
+
+from ballot.http.opening import build_roll
+from ballot.ledger.frame import frame_hash
+from ballot.ledger.proof import root_of
+from ballot.projections.queries import Voter
+from ballot.voting.ballot import roll_leaf
+
+VOTERS = [Voter(bytes([number]) * 16, number, 7) for number in (3, 1, 2)]
+ADDRESSES = {(7, voter.voter): (f"voter{voter.weight}@example.org", bytes([voter.weight]) * 32) for voter in VOTERS}
+
+
+def test_leaves_are_sorted_and_hide_the_address() -> None:
+    leaves, root = build_roll(VOTERS, ADDRESSES)
+    digest = frame_hash("email", bytes([1]) * 32, b"voter1@example.org")
+    assert leaves[0] == roll_leaf(bytes([1]) * 16, 1, digest)
+    assert leaves == sorted(leaves)
+    assert root == root_of(leaves)
+    assert not any(b"example.org" in leaf for leaf in leaves)
+
+
+def test_the_order_in_which_voters_were_added_makes_no_difference() -> None:
+    assert build_roll(VOTERS, ADDRESSES) == build_roll(VOTERS[::-1], ADDRESSES)

@@ -1,0 +1,90 @@
+"""Bytes to typed requests and back: one spelling only."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import msgspec
+import pytest
+
+from ballot.http.parse import B64, B64Converter, b64, decode, encode, from_time, to_time, unb64
+from ballot.http.problems import Refused
+
+
+class Shape(msgspec.Struct, forbid_unknown_fields=True):
+    data: B64
+    number: int = 0
+
+
+def refusal(data: bytes) -> Refused:
+    with pytest.raises(Refused) as caught:
+        decode(Shape, data)
+    assert caught.value.refusal == "MalformedBody"
+    return caught.value
+
+
+@pytest.mark.parametrize("data", [b"", b"a", b"\xff\xfe\xfd", bytes(range(256))])
+def test_base64url_goes_there_and_back(data: bytes) -> None:
+    assert unb64(b64(data)) == data
+    assert unb64(b64(data), len(data)) == data
+
+
+@pytest.mark.parametrize("text", ["YQ==", "YR", "Y", "a b", "-_+/", "Y\n", "é", "AA AA", "YQ="])
+def test_any_other_spelling_of_base64url_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        unb64(text)
+
+
+def test_a_value_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError):
+        unb64(b64(bytes(15)), 16)
+
+
+def test_a_route_takes_exactly_so_many_bytes() -> None:
+    convert = B64Converter(16).convert
+    assert convert(b64(bytes(16))) == bytes(16)
+    assert [convert(b64(bytes(15))), convert(b64(bytes(17))), convert("nothing like it")] == [None, None, None]
+
+
+def test_a_body_is_read_and_written() -> None:
+    body = decode(Shape, b'{"data":"AAE","number":3}')
+    assert (body.data, body.number) == (b"\x00\x01", 3)
+    assert encode(body) == b'{"data":"AAE","number":3}'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b'{"data":"AAE","more":1}',
+        b'{"number":1}',
+        b'{"data":"AAE="}',
+        b'{"data":1}',
+        b'{"data":"AAE","number":"1"}',
+        b'{"data":"AAE","number":1.5}',
+        b'{"data":"AAE"} ,',
+        b'{"data":"\xff"}',
+    ],
+)
+def test_a_malformed_body_is_refused(data: bytes) -> None:
+    refusal(data)
+
+
+def test_a_refusal_does_not_quote_the_body() -> None:
+    assert "hidden" not in refusal(b'{"data":"hidden secret"}').detail
+
+
+def test_times_go_there_and_back_to_the_microsecond() -> None:
+    moment = datetime(2017, 11, 7, 20, 0, 0, 123456, tzinfo=UTC)
+    assert from_time(moment) == 1510084800123456
+    assert to_time(1510084800123456) == moment
+    assert encode(moment) == b'"2017-11-07T20:00:00.123456Z"'
+
+
+def test_a_time_in_another_zone_is_the_same_moment() -> None:
+    there = datetime(2017, 11, 7, 14, 0, tzinfo=timezone(timedelta(hours=-6)))
+    assert from_time(there) == from_time(datetime(2017, 11, 7, 20, 0, tzinfo=UTC))
+
+
+def test_no_time_is_zero() -> None:
+    assert (from_time(None), to_time(0)) == (0, None)

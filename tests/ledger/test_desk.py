@@ -1,0 +1,306 @@
+"""The desk: commands are decided in order, against what is applied plus what is in flight, by a leader that may."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+import pytest
+from psycopg import AsyncConnection
+
+from ballot.ledger.clock import Clock
+from ballot.ledger.desk import MAX_BATCH, Desk, Verdict
+from ballot.ledger.entry import Entry, check_link, encode_map
+from ballot.ledger.machine import Decision, Draft, Known, Refusal, StateMachine
+from ballot.ledger.raft.config import Config
+from ballot.ledger.raft.core import LEADER, RaftCore
+from ballot.ledger.raft.log import Durable
+from ballot.ledger.raft.messages import HardState, NotLeader, Overloaded, Record
+from tests.support.chain import START_US, follow, genesis, membership
+
+T = TypeVar("T")
+NOW_US = START_US + 1_000_000
+
+
+class Rights:
+    """A tiny state machine: each right may be spent once, `spender:right`; `both:a:b` spends two at once."""
+
+    def __init__(self) -> None:
+        self.spent: dict[bytes, tuple[bytes, int]] = {}
+        self.in_flight: dict[bytes, tuple[bytes, int]] = {}
+        self.decided: list[tuple[bytes, int]] = []
+        self.batches: list[list[bytes]] = []
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def prepare(self, commands: Sequence[bytes]) -> None:
+        self.batches.append(list(commands))
+        await asyncio.sleep(0)
+
+    def decide(self, command: bytes, now_us: int) -> Decision:
+        self.decided.append((command, now_us))
+        spender, *rights = command.split(b":")
+        for right in rights:
+            earlier = self.in_flight.get(right) or self.spent.get(right)
+            if earlier is not None:
+                by, index = earlier
+                return Known(index) if by == spender else Refusal("AlreadySpent", "spent before")
+        return [Draft("Spent", encode_map({"by": spender, "right": right})) for right in rights]
+
+    def proposed(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self.in_flight[entry.fields["right"]] = entry.fields["by"], entry.index
+
+    def rewind(self) -> None:
+        self.in_flight.clear()
+
+    async def apply(self, connection: AsyncConnection[Any], entries: Sequence[Entry]) -> None: ...
+
+    def applied(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if entry.kind == "Spent":
+                self.spent[entry.fields["right"]] = entry.fields["by"], entry.index
+                self.in_flight.pop(entry.fields["right"], None)
+
+
+class Bench:
+    """One node: a real core on a disk that writes when told to, and the desk in front of it."""
+
+    def __init__(self, nodes: int = 1, **settings: int) -> None:
+        first = genesis(membership(nodes))
+        assert first.conf is not None
+        durable = Durable(HardState(0, 0, 1), [(1, 0)], [(1, first.conf)], [first])
+        config = Config(1, 1, **settings)
+        self.core = RaftCore(config, durable, seal=self._seal, check=self._check, rng=random.Random(1))
+        self.core.apply_done(1)
+        self.now_us = NOW_US
+        self.clock = Clock(nodes, source=lambda: self.now_us)
+        self.machine = Rights()
+        self.wanted: list[int] = []
+        self.desk = Desk(self.core, cast(StateMachine, self.machine), self.clock, lambda: None, self.wanted.append)
+
+    def _seal(self, last: Record, term: int, payload: object) -> Entry:
+        before = cast(Entry, last)
+        draft = Draft("TermOpened", encode_map({"node": 1})) if payload is None else cast(Draft, payload)
+        return follow(before, draft, term, max(self.now_us, before.time_us + 1))
+
+    @staticmethod
+    def _check(before: Record, entry: Record) -> None:
+        check_link(cast(Entry, before), cast(Entry, entry))
+
+    def elect(self) -> None:
+        while self.core.role != LEADER:
+            self.core.tick()
+            self.persist()
+
+    def persist(self) -> None:
+        """Writes what there is to write; the entries are then committed, but not applied."""
+        while (write := self.core.ready().write) is not None:
+            self.core.appended(write.token)
+
+    def apply(self) -> None:
+        entries = [cast(Entry, self.core.log.entry(i)) for i in range(self.core.applied + 1, self.core.commit + 1)]
+        self.machine.applied(entries)
+        self.core.apply_done(self.core.commit)
+
+    def settle(self) -> None:
+        self.persist()
+        self.apply()
+
+    async def submit(self, *commands: bytes, receipt: bool = False) -> list[Verdict | BaseException]:
+        """All in one batch; what came of each."""
+        orders = [asyncio.ensure_future(self.desk.submit(command, receipt)) for command in commands]
+        return await asyncio.gather(*orders, return_exceptions=True)
+
+
+def leading(**settings: int) -> Bench:
+    bench = Bench(**settings)
+    bench.elect()
+    bench.settle()
+    return bench
+
+
+def run(bench: Bench, work: Callable[[], Awaitable[T]]) -> T:
+    """`work`, while the desk runs."""
+
+    async def both() -> T:
+        desk = asyncio.ensure_future(bench.desk.run())
+        try:
+            async with asyncio.timeout(5):
+                return await work()
+        finally:
+            desk.cancel()
+            with suppress(asyncio.CancelledError):
+                await desk
+
+    return asyncio.run(both())
+
+
+def decided(bench: Bench, *commands: bytes, receipt: bool = False) -> list[Any]:
+    return run(bench, lambda: bench.submit(*commands, receipt=receipt))
+
+
+def last(bench: Bench) -> tuple[int, int]:
+    return bench.core.log.last_term, bench.core.log.last_index
+
+
+def test_a_command_becomes_an_entry_at_its_ticket() -> None:
+    bench = leading()
+    [verdict] = decided(bench, b"ada:vote")
+    assert verdict == Verdict(*last(bench))
+    assert cast(Entry, bench.core.log.last).fields == {"by": b"ada", "right": b"vote"}
+
+
+def test_two_commands_in_one_batch_cannot_spend_one_right_twice() -> None:
+    bench = leading()
+    first, second = decided(bench, b"ada:vote", b"bo:vote")
+    assert bench.machine.batches == [[b"ada:vote", b"bo:vote"]]
+    assert (first.refusal, second.refusal) == ("", "AlreadySpent")
+    bench.settle()
+    assert bench.machine.spent == {b"vote": (b"ada", first.index)}
+
+
+def test_nor_can_two_in_flight_nor_one_after_the_other_is_applied() -> None:
+    bench = leading()
+    [first] = decided(bench, b"ada:vote")
+    for settle in (lambda: None, bench.persist, bench.apply):
+        settle()
+        [second] = decided(bench, b"bo:vote")
+        assert second.refusal == "AlreadySpent"
+    bench.settle()
+    assert bench.machine.spent == {b"vote": (b"ada", first.index)}
+
+
+def test_the_same_command_again_has_the_same_place() -> None:
+    bench = leading()
+    first, again = decided(bench, b"ada:vote", b"ada:vote")
+    assert again == Verdict(first.term, first.index, new=False)
+    bench.settle()
+    assert decided(bench, b"ada:vote") == [again]
+
+
+def test_a_refusal_carries_the_newest_entry_it_may_rest_on() -> None:
+    """The first command is still in flight: if it is lost, so is the refusal."""
+    bench = leading()
+    _, other, refusal = decided(bench, b"ada:vote", b"ada:other", b"bo:vote")
+    assert refusal == Verdict(other.term, other.index, False, "AlreadySpent", "spent before")
+    assert (refusal.term, refusal.index) == last(bench)
+    assert bench.core.commit < refusal.index
+
+
+def test_a_command_that_becomes_two_entries_has_the_place_of_the_last() -> None:
+    bench = leading()
+    [verdict] = decided(bench, b"ada:a:b")
+    assert (verdict.term, verdict.index) == last(bench)
+    bench.settle()
+    assert bench.machine.spent == {b"a": (b"ada", verdict.index - 1), b"b": (b"ada", verdict.index)}
+
+
+def test_a_checkpoint_is_wanted_only_where_a_receipt_is_and_for_nothing_refused() -> None:
+    bench = leading()
+    [verdict] = decided(bench, b"ada:vote")
+    assert bench.wanted == []
+    decided(bench, b"ada:vote", b"bo:vote", b"bo:other", receipt=True)
+    assert bench.wanted == [verdict.index, verdict.index + 1]
+
+
+def test_commands_are_decided_in_the_order_they_came() -> None:
+    bench = leading()
+    commands = [f"voter:{number}".encode() for number in range(MAX_BATCH + 5)]
+    verdicts = decided(bench, *commands)
+    assert [command for command, _ in bench.machine.decided] == commands
+    assert [verdict.index for verdict in verdicts] == list(range(verdicts[0].index, verdicts[0].index + len(commands)))
+    assert list(map(len, bench.machine.batches)) == [MAX_BATCH, 5]
+
+
+def test_nobody_waits_for_a_command_given_up_before_it_was_decided() -> None:
+    bench = leading()
+
+    async def give_up() -> Verdict:
+        lost = asyncio.ensure_future(bench.desk.submit(b"ada:vote", False))
+        await asyncio.sleep(0)
+        lost.cancel()
+        return await bench.desk.submit(b"bo:vote", False)
+
+    assert run(bench, give_up).refusal == ""
+
+
+# -- who may decide
+
+
+def test_a_follower_decides_nothing() -> None:
+    bench = Bench(nodes=3)
+    [error] = decided(bench, b"ada:vote")
+    assert isinstance(error, NotLeader)
+    assert error.hint == 0
+    assert bench.machine.decided == []
+
+
+def test_a_leader_decides_only_after_its_own_no_op_is_applied() -> None:
+    bench = Bench()
+    bench.elect()
+    assert isinstance(decided(bench, b"ada:vote")[0], NotLeader)
+    bench.persist()
+    assert bench.core.commit == 2
+    assert isinstance(decided(bench, b"ada:vote")[0], NotLeader)
+    bench.apply()
+    assert decided(bench, b"ada:vote")[0].index == 3
+
+
+def test_a_leader_whose_clock_no_quorum_agreed_to_decides_nothing() -> None:
+    bench = leading()
+    bench.clock.synchronised = False
+    assert isinstance(decided(bench, b"ada:vote")[0], NotLeader)
+    assert bench.machine.decided == []
+
+
+def test_a_leader_deposed_while_facts_were_loaded_decides_nothing() -> None:
+    bench = leading()
+    before = last(bench)
+    prepare = bench.machine.prepare
+
+    async def lose_leadership(commands: Sequence[bytes]) -> None:
+        await prepare(commands)
+        bench.core.step_down()
+
+    bench.machine.prepare = lose_leadership  # type: ignore[method-assign]
+    verdicts = decided(bench, b"ada:vote", b"bo:other")
+    assert [type(verdict) for verdict in verdicts] == [NotLeader, NotLeader]
+    assert last(bench) == before
+    assert bench.machine.in_flight == {}
+
+
+def test_too_much_in_flight_refuses_and_loses_nothing() -> None:
+    bench = leading(max_uncommitted_bytes=500)
+    first, second, third = decided(bench, b"ada:vote", b"bo:other", b"cy:more")
+    assert (first.refusal, second.refusal) == ("", "")
+    assert isinstance(third, Overloaded)
+    bench.settle()
+    [again] = decided(bench, b"cy:more")
+    assert (again.index, again.new) == (second.index + 1, True)
+
+
+# -- time
+
+
+def test_a_command_is_decided_at_the_time_its_entry_will_carry() -> None:
+    """Otherwise a leader whose clock is a little behind takes a ballot stamped after the close (rule R8)."""
+    bench = leading()
+    ahead = cast(Entry, bench.core.log.last).time_us
+    bench.now_us = ahead - 5_000
+    decided(bench, b"ada:vote")
+    assert bench.machine.decided == [(b"ada:vote", ahead + 1)]
+    assert cast(Entry, bench.core.log.last).time_us == ahead + 1
+
+
+@pytest.mark.parametrize("later_us", [1, 10_000_000])
+def test_a_clock_that_is_ahead_of_the_log_gives_the_time(later_us: int) -> None:
+    bench = leading()
+    bench.now_us = cast(Entry, bench.core.log.last).time_us + later_us
+    decided(bench, b"ada:vote")
+    assert bench.machine.decided == [(b"ada:vote", bench.now_us)]

@@ -1,0 +1,133 @@
+"""The lock keeps two apart where it can, and never stops anybody where it cannot."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+from time import monotonic
+
+import pytest
+from redis.asyncio import Redis
+
+from ballot.embedded import EmbeddedRedis, free_port
+from ballot.ledger.mutex import LockHeld, Mutex
+from tests.support.services import running_redis, with_redis
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedRedis]:
+    yield from running_redis()
+
+
+def test_two_blocks_of_one_name_run_one_after_the_other(server: EmbeddedRedis) -> None:
+    async def work(redis: Redis) -> None:
+        inside, most = 0, 0
+
+        async def block(mutex: Mutex) -> None:
+            nonlocal inside, most
+            async with mutex.hold("one"):
+                inside += 1
+                most = max(most, inside)
+                await asyncio.sleep(0.03)
+                inside -= 1
+
+        await asyncio.gather(*(block(Mutex(redis)) for _ in range(5)))
+        assert most == 1
+
+    with_redis(server.url, work)
+
+
+def test_blocks_of_different_names_do_not_wait(server: EmbeddedRedis) -> None:
+    async def work(redis: Redis) -> None:
+        mutex = Mutex(redis, wait_s=0.2)
+        async with mutex.hold("one"), mutex.hold("two"):
+            pass
+
+    with_redis(server.url, work)
+
+
+def test_a_lock_held_by_another_is_refused_by_name_after_a_while(server: EmbeddedRedis) -> None:
+    async def work(redis: Redis) -> None:
+        mutex = Mutex(redis, wait_s=0.3)
+        async with mutex.hold("one"):
+            began = monotonic()
+            with pytest.raises(LockHeld):
+                async with mutex.hold("one"):
+                    pass
+            assert 0.15 < monotonic() - began < 1.5
+        async with mutex.hold("one"):
+            pass
+
+    with_redis(server.url, work)
+
+
+def test_an_error_in_the_block_comes_out_and_the_lock_is_free_again(server: EmbeddedRedis) -> None:
+    async def work(redis: Redis) -> None:
+        mutex = Mutex(redis, wait_s=0.2)
+        with pytest.raises(ZeroDivisionError):
+            async with mutex.hold("one"):
+                raise ZeroDivisionError
+        async with mutex.hold("one"):
+            pass
+
+    with_redis(server.url, work)
+
+
+def test_a_lock_that_runs_out_is_logged_and_no_error(server: EmbeddedRedis, caplog: pytest.LogCaptureFixture) -> None:
+    async def work(redis: Redis) -> None:
+        mutex = Mutex(redis, hold_s=0.1)
+        async with mutex.hold("one"):
+            await asyncio.sleep(0.2)
+            async with Mutex(redis, wait_s=0.1).hold("one"):
+                pass
+
+    with_redis(server.url, work)
+    assert "lock lost before its block ended" in caplog.text
+
+
+def test_without_redis_the_block_goes_on_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    async def work(redis: Redis) -> None:
+        ran = 0
+        mutex = Mutex(redis)
+        for _ in range(100):
+            async with mutex.hold("one"):
+                ran += 1
+        assert ran == 100
+        assert mutex.state() == {"enabled": True, "failing": True}
+
+    with_redis(f"redis://127.0.0.1:{free_port()}/0", work)
+    assert len([line for line in caplog.messages if line == "lock not taken"]) == 1
+
+
+def test_a_redis_that_hangs_costs_one_short_wait_and_is_found_again() -> None:
+    async def work(server: EmbeddedRedis, redis: Redis) -> None:
+        mutex = Mutex(redis, rest_s=0.5)
+        async with mutex.hold("warm"):
+            pass
+        os.kill(server.pid, signal.SIGSTOP)
+        began = monotonic()
+        try:
+            for number in range(50):
+                async with mutex.hold(f"vote {number}"):
+                    pass
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert 0.1 < monotonic() - began < 1.5
+        await asyncio.sleep(0.6)
+        async with mutex.hold("after"):
+            assert not mutex.state()["failing"]
+
+    for server in running_redis():
+        with_redis(server.url, partial(work, server))
+
+
+def test_switched_off_it_asks_nobody(server: EmbeddedRedis) -> None:
+    async def work(redis: Redis) -> None:
+        mutex = Mutex(redis, enabled=False)
+        async with mutex.hold("one"), mutex.hold("one"):
+            assert await redis.keys("lock:*") == []
+
+    with_redis(server.url, work)

@@ -1,0 +1,177 @@
+"""The audit: a good export passes, and every attack is caught at its level and by its name."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ballot.replay.audit import HANDLERS, audit
+from ballot.replay.events import KINDS
+from ballot.replay.export import EntryRecord, Record, read_export, write_records
+from ballot.replay.report import KEPT_OF_A_NAME, LEVELS, Findings, Level, Report
+from ballot.voting.fold import _FOLD
+from tests.support.attacks import FILE, INSIDER, Attack, dissent
+from tests.support.log_builder import ElectionLog, election_log, seal_drafts
+
+ATTACKS = FILE | INSIDER
+
+
+@pytest.fixture(scope="module")
+def log() -> ElectionLog:
+    return election_log()
+
+
+@pytest.fixture(scope="module")
+def report(log: ElectionLog) -> Report:
+    return run(log.records())
+
+
+def run(records: list[Record]) -> Report:
+    return audit(records, workers=1)
+
+
+def test_a_good_export_passes(report: Report, log: ElectionLog) -> None:
+    assert report.findings == [] and report.passed and report.first is None
+    assert (report.entries, report.checkpoints) == (len(log.entries), 9)
+    assert report.genesis == log.entries[0].hash.hex()
+    assert report.root == log.sealer.tree.root().hex()
+
+
+def test_the_accounting_adds_up(report: Report) -> None:
+    (election,) = report.elections
+    accounting = election.accounting
+    assert (accounting.roll, accounting.issued, accounting.cast, accounting.published) == (5, 4, 3, 3)
+    assert (accounting.valid, accounting.invalid, accounting.unused, accounting.silent) == (2, 1, 1, 0)
+    assert election.status == "tallied" and election.recounted and not election.disputed
+    assert [(outcome.names, outcome.margin) for outcome in election.outcomes] == [(["Ada"], 2), (["Hill"], 1)]
+
+
+def test_the_report_is_json(report: Report) -> None:
+    value = json.loads(json.dumps(report.to_json()))
+    assert value["passed"] is True
+    assert value["levels"] == dict.fromkeys(("structure", "chain", "signatures", "ballots", "count"), "pass")
+    assert value["elections"][0]["accounting"]["silent"] == 0
+
+
+def test_a_file_is_audited_as_it_is_read(log: ElectionLog) -> None:
+    stream = io.BytesIO()
+    write_records(stream, log.records())
+    stream.seek(0)
+    assert audit(read_export(stream), workers=1).passed
+
+
+@pytest.mark.parametrize("name", ATTACKS, ids=lambda name: str(name).replace(" ", "-"))
+def test_an_attack_is_caught_at_its_level_and_by_its_name(name: str, log: ElectionLog) -> None:
+    attack = ATTACKS[name]
+    report = run(attack.make(log))
+    assert not report.passed
+    caught = [finding for finding in report.findings if (finding.level, finding.name) == (attack.level, attack.name)]
+    assert caught, report.findings
+    assert lower_findings(attack, report) == []
+    if attack.index:
+        assert report.first == caught[0]
+        assert caught[0].index == attack.index
+
+
+def lower_findings(attack: Attack, report: Report) -> list[str]:
+    """An insider's log is in order, up to the level where the attack is."""
+    if attack not in INSIDER.values():
+        return []
+    lower = LEVELS[: LEVELS.index(Level(attack.level))]
+    return [finding.name for finding in report.findings if finding.level in lower]
+
+
+def test_a_pinned_genesis_shuts_out_other_ledgers(log: ElectionLog) -> None:
+    assert audit(log.records(), genesis_hash=log.entries[0].hash, workers=1).passed
+    report = audit(log.records(), genesis_hash=bytes(32), workers=1)
+    assert [finding.name for finding in report.findings] == ["GenesisDiffers"]
+
+
+def test_dissent_marks_the_election_and_accuses_nobody(log: ElectionLog) -> None:
+    report = run(dissent(log))
+    assert report.passed
+    assert report.elections[0].disputed
+
+
+def test_the_count_is_made_from_the_keys_where_there_are_no_seeds(log: ElectionLog) -> None:
+    report = run(seal_drafts(draft for draft in log.drafts if draft.kind != "TallySeeds"))
+    assert report.passed and report.elections[0].recounted
+
+
+def test_seeds_alone_do_not_prove_a_ballot_invalid(log: ElectionLog) -> None:
+    report = run(seal_drafts(draft for draft in log.drafts if draft.kind != "TrusteeKeyReleased"))
+    assert {finding.name for finding in report.findings} == {"KeysMissing"}
+
+
+def test_a_count_without_keys_or_seeds_is_not_believed(log: ElectionLog) -> None:
+    hidden = ("TallySeeds", "TrusteeKeyReleased")
+    report = run(seal_drafts(draft for draft in log.drafts if draft.kind not in hidden))
+    assert [finding.name for finding in report.findings] == ["CannotRecount"]
+    assert not report.elections[0].recounted
+
+
+def test_an_election_under_way_passes(log: ElectionLog) -> None:
+    for kind in ("VotersAdded", "RollFrozen", "ElectionOpened", "CredentialIssued", "BallotCast", "ElectionClosed"):
+        report = run(seal_drafts(log.drafts[: log.find(kind) + 1]))
+        assert report.passed, (kind, report.findings)
+
+
+def test_a_broken_file_is_a_finding(log: ElectionLog) -> None:
+    stream = io.BytesIO()
+    write_records(stream, log.records())
+    report = audit(read_export(io.BytesIO(stream.getvalue()[:5000])), workers=1)
+    assert report.first is not None
+    assert "MalformedExport" in {finding.name for finding in report.at(Level.STRUCTURE)}
+
+
+def test_any_flipped_bit_of_an_entry_is_noticed(log: ElectionLog) -> None:
+    records = log.records()
+    record = records[3]
+    assert isinstance(record, EntryRecord)
+    for place in range(0, len(record.header), 7):
+        changed = bytearray(record.header)
+        changed[place] ^= 0x10
+        assert not run([*records[:3], EntryRecord(bytes(changed), record.public), *records[4:]]).passed
+
+
+def test_all_cores_find_what_one_finds(log: ElectionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same checks, each in a worker process."""
+    monkeypatch.setattr("ballot.replay.pool.IN_PROCESS", 0)
+    monkeypatch.setattr("ballot.replay.checks_count.SPREAD_FROM", 0)
+    records = INSIDER["a request is another voter's"].make(log)
+    assert audit(records, workers=2) == run(records)
+
+
+def test_a_finding_is_not_repeated_without_end() -> None:
+    findings = Findings()
+    for index in range(KEPT_OF_A_NAME + 5):
+        findings.add(Level.CHAIN, "ChainBroken", index, "")
+    assert len(findings.sorted()) == KEPT_OF_A_NAME
+    assert findings.more() == {"chain.ChainBroken": 5}
+
+
+def test_progress_is_told(log: ElectionLog) -> None:
+    told: list[tuple[str, int, int]] = []
+    audit(log.records(), on_progress=lambda *values: told.append(values), workers=1)
+    assert told[-1] == ("opening ballots", 3, 3)
+
+
+def test_every_kind_that_is_folded_is_known() -> None:
+    assert set(_FOLD) <= set(KINDS)
+    assert set(HANDLERS) <= set(KINDS.values())
+
+
+def test_an_audit_needs_neither_network_nor_database() -> None:
+    program = """
+import sys
+seen = []
+sys.addaudithook(lambda event, _: seen.append(event) if event.startswith("socket.") else None)
+import ballot.replay.audit, ballot.replay.receipt, ballot.replay.source
+ballot.replay.audit.audit([])
+heavy = {"psycopg", "redis", "aiohttp", "asyncio", "ssl", "urllib.request", "http.client"}
+print(sorted(heavy & set(sys.modules)), seen)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] []"
