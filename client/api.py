@@ -199,8 +199,11 @@ class Public:
     def __init__(self, line: Line, first: int = 0) -> None:
         self._line, self._first = line, first
 
-    async def get(self, path: str, query: Mapping[str, int] | None = None, *, behind: str = "") -> Reply:
-        """Tried at the nodes in turn; the refusal `behind` says of one that it lacks what others have.
+    async def get(
+        self, path: str, query: Mapping[str, int] | None = None, check: Callable[[Reply], None] | None = None
+    ) -> Reply:
+        """Tried at the nodes in turn, past those that are behind: they refuse with BadRange, or `check` raises
+        NoAnswer.
 
         Raises Refused, NoAnswer.
         """
@@ -208,11 +211,14 @@ class Public:
 
         async def attempt(node: int) -> Reply:
             try:
-                return await self.get_at(node, where)
+                reply = await self.get_at(node, where)
             except Refused as error:
-                if error.refusal == behind:
+                if error.refusal == "BadRange":
                     raise NoAnswer(str(error)) from error
                 raise
+            if check is not None:
+                check(reply)
+            return reply
 
         return await self._line.persist(attempt, self._first)
 

@@ -7,7 +7,7 @@ import time
 
 from ..ledger.checkpoint import Checkpoint, parse_body
 from ..ledger.entry import Entry
-from .api import NoAnswer, Public, Refused, unb64
+from .api import NoAnswer, Public, Refused, Reply, unb64
 from .trust import Trust, Untrusted
 from .wallet import Store
 
@@ -46,7 +46,12 @@ class Log:
     async def entry(self, index: int) -> Entry:
         """Entry `index`, proven to be under a majority-signed checkpoint. Raises Untrusted, NoAnswer."""
         checkpoint = await self.checkpoint(index)
-        reply = await self.public.get("/api/ledger/entries", {"from": index, "to": index})
+
+        def reaches(reply: Reply) -> None:
+            if _last(reply) < index:
+                raise NoAnswer(f"this node has not reached entry {index}")
+
+        reply = await self.public.get("/api/ledger/entries", {"from": index, "to": index}, reaches)
         proof = await self._proof("inclusion", {"index": index, "size": checkpoint.size})
         try:
             (fields,) = reply.json()["entries"]
@@ -67,9 +72,15 @@ class Log:
         return self.trust.newest.size
 
     async def _proof(self, kind: str, query: dict[str, int]) -> list[bytes]:
-        # A majority signed for these sizes: a node that has not got there yet is not the one to ask.
-        reply = await self.public.get(f"/api/ledger/proof/{kind}", query, behind="BadRange")
+        reply = await self.public.get(f"/api/ledger/proof/{kind}", query)
         try:
             return [unb64(node) for node in reply.json()["proof"]]
         except (KeyError, TypeError, ValueError) as error:
             raise Untrusted(f"the {kind} proof does not parse") from error
+
+
+def _last(reply: Reply) -> int:
+    try:
+        return int(reply.json()["last"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise Untrusted("the entries shown do not parse") from error

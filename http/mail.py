@@ -42,10 +42,13 @@ class MailboxMailer:
     """Puts every message into a Maildir, one file each: mail for a cluster on one machine, and for tests."""
 
     def __init__(self, folder: Path) -> None:
+        # Made here, because Maildir makes its folders one by one and fails when another node does so just then.
+        for part in ("tmp", "new", "cur"):
+            (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
 
     def send(self, message: EmailMessage) -> None:
-        mailbox.Maildir(self._folder, create=True).add(message)
+        mailbox.Maildir(self._folder, create=False).add(message)
 
 
 class SmtpMailer:

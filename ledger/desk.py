@@ -97,10 +97,11 @@ class Desk:
     def _decide_one(self, order: _Order) -> Verdict:
         if not self._may_decide():
             raise NotLeader(self._core.leader)
-        decision = self._machine.decide(order.command, self._clock.now_us())
+        last = cast(Entry, self._core.log.last)
+        # The time the entry will carry: a clock that is behind the log must not reopen what is closed (rule R8).
+        decision = self._machine.decide(order.command, max(self._clock.now_us(), last.time_us + 1))
         if isinstance(decision, Refusal):
             log.info("refused", extra={"refusal": decision.name})
-            last = self._core.log.last
             return Verdict(last.term, last.index, False, decision.name, decision.detail)
         if isinstance(decision, Known):
             verdict = Verdict(self._core.log.term(decision.index), decision.index, new=False)

@@ -78,9 +78,9 @@ def trustee_enrolled(scene: Scene, index: int, event: e.TrusteeEnrolled) -> None
     election = _draft(scene, index, event.election)
     if election is None:
         return
-    election.enrolled += 1
-    if event.number != election.enrolled:
-        scene.find(Level.BALLOTS, "TrusteeMisnumbered", index, f"trustee {election.enrolled} comes next")
+    election.trustees.append((event.name, event.n))
+    if event.number != len(election.trustees):
+        scene.find(Level.BALLOTS, "TrusteeMisnumbered", index, f"trustee {len(election.trustees)} comes next")
     message = frame("trustee-key", event.election, event.name.encode(), event.n)
     scene.check(index, check_pss, "TrusteeKeyProof", event.n, event.proof, message)
     scene.own(index, event.n, f"a trustee of election {event.election.hex()}")
@@ -108,6 +108,9 @@ def _check_definition(scene: Scene, index: int, election: Election, definition: 
     roll = definition.roll
     if roll.size != len(election.roll) or bytes.fromhex(roll.root) != election.roll_root:
         scene.find(Level.BALLOTS, "RollRootDiffers", index, "the definition names another roll than the frozen one")
+    named = [(trustee.name, bytes.fromhex(trustee.n)) for trustee in definition.trustees]
+    if election.trustees and named != election.trustees:
+        scene.find(Level.BALLOTS, "TrusteesDiffer", index, "the definition names other trustees than those enrolled")
     origin = None if scene.membership is None else scene.membership.origin
     if definition.origin != origin or bytes.fromhex(definition.genesis) != scene.genesis:
         scene.find(Level.BALLOTS, "WrongLedger", index, "the definition is for another ledger")

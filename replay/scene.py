@@ -20,7 +20,8 @@ from .spool import Spool
 class Election:
     """What the log has said about one election so far.
 
-    `added` and `roll` give the weight of each voter on the draft roll and the frozen one. `spent` holds the ids of
+    `added` and `roll` give the weight of each voter on the draft roll and the frozen one. `trustees` are name and
+    modulus of those that enrolled. `spent` holds the ids of
     ballot keys on the board, `claimed` those claimed as unused. `board` and `seeds` keep what the count needs.
     """
 
@@ -32,7 +33,7 @@ class Election:
     added: dict[bytes, int] = field(default_factory=dict)
     roll: dict[bytes, int] = field(default_factory=dict)
     roll_root: bytes = b""
-    enrolled: int = 0
+    trustees: list[tuple[str, bytes]] = field(default_factory=list)
     issued: set[bytes] = field(default_factory=set)
     casts: int = 0
     chunks: int = 0

@@ -1,7 +1,7 @@
 """The Raft core (Ongaro 2014): PreVote and CheckQuorum always on, asynchronous writes, no I/O, no clock.
 
-Drive it so: call an input (`tick`, `step`, `propose`, `appended`, ...), then `ready()`, and carry out what that says.
-At most one Write is out at a time; all that arrives meanwhile goes into the next one, which is the group commit.
+Drive it so: call an input (`tick`, `step`, `propose`, ...), then `ready()`, and carry out what that says. At most one
+Write is out at a time; all that arrives meanwhile goes into the next one: the group commit.
 
     Follower --timeout--> PreCandidate --majority--> Candidate --majority--> Leader
         ^____________ a higher term, or a leader of this term ______________|
@@ -62,16 +62,14 @@ class RaftCore:
         self.term, self.vote, self.commit = durable.hard.term, durable.hard.vote, durable.hard.commit
         if self.commit > self.log.last_index:
             raise Halt(f"commit {self.commit} is beyond the last entry {self.log.last_index}")
-        self.role, self.leader = FOLLOWER, 0
+        self.role, self.leader, self.applied = FOLLOWER, 0, 0
         self.leadership: Leadership | None = None
-        self.applied = 0
         self.out = Ready()
         self._votes: dict[int, bool] = {}
-        self._elapsed, self._timeout = 0, 0
-        self._reads = 0
+        self._elapsed = self._timeout = 0
         self._after: list[Message] = []
         self._flight: tuple[Write, list[Message]] | None = None
-        self._writes = 0
+        self._reads = self._writes = 0
         self._saved = durable.hard
         self._flush_commit = False
         self._applied_out = 0
@@ -158,8 +156,12 @@ class RaftCore:
             self.leadership.fetched(peer, entries)
 
     def unreachable(self, peer: int) -> None:
+        """The connection to `peer` broke. Of the leader that is a hint to ask early; a pre-vote disturbs nobody."""
         if self.leadership is not None:
             self.leadership.unreachable(peer)
+        elif peer == self.leader:
+            self._elapsed = max(self._elapsed, self.config.election_ticks)
+            self._timeout = self._elapsed + self._rng.randrange(1, self.config.election_ticks // 2 + 1)
 
     def transfer(self, to: int) -> None:
         """Hands leadership to `to`. Raises NotLeader, ConfRefused."""

@@ -1,17 +1,32 @@
 """Bytes to typed requests and back: one spelling only."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
+from falcon.asgi import Request
 
-from ballot.http.parse import B64, B64Converter, b64, decode, encode, from_time, to_time, unb64
+from ballot.http.parse import B64, B64Converter, b64, decode, encode, from_time, read_body, to_time, unb64
 from ballot.http.problems import Refused
 
 
 class Shape(msgspec.Struct, forbid_unknown_fields=True):
     data: B64
     number: int = 0
+
+
+def chunked(chunks: Sequence[bytes]) -> Request:
+    """A request that does not say how long its body is."""
+    events = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    events[-1]["more_body"] = False
+
+    async def receive() -> dict[str, object]:
+        return events.pop(0)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [], "http_version": "1.1"}
+    return Request(scope, receive)
 
 
 def refusal(data: bytes) -> Refused:
@@ -88,3 +103,15 @@ def test_a_time_in_another_zone_is_the_same_moment() -> None:
 
 def test_no_time_is_zero() -> None:
     assert (from_time(None), to_time(0)) == (0, None)
+
+
+@pytest.mark.parametrize("chunks", [[b"12345678"], [b"1234", b"5678"], [b"", b"1", b"2345678", b""]])
+def test_a_body_in_chunks_is_read_whole(chunks: list[bytes]) -> None:
+    assert asyncio.run(read_body(chunked(chunks), 8)) == b"12345678"
+
+
+@pytest.mark.parametrize("chunks", [[b"123456789"], [b"12345678", b"9"], [b"1234", b"5678", b"9" * 1000]])
+def test_a_body_in_chunks_that_is_too_large_is_refused(chunks: list[bytes]) -> None:
+    with pytest.raises(Refused) as caught:
+        asyncio.run(read_body(chunked(chunks), 8))
+    assert caught.value.refusal == "BodyTooLarge"

@@ -95,12 +95,24 @@ def test_a_refusal_is_final_and_no_other_node_is_asked() -> None:
 
 
 def test_a_node_that_is_behind_is_passed_over() -> None:
-    reply: Reply = run(lambda line: Public(line).get("/", behind="AlreadyCast"), refusing, fine)
-    assert reply.status == 200
-    with pytest.raises(NoAnswer, match="AlreadyCast"):
-        run(lambda line: Public(line).get("/", behind="AlreadyCast"), refusing, refusing, patience_s=0.2)
-    with pytest.raises(Refused):
-        run(lambda line: Public(line).get("/", behind="BadRange"), refusing, fine)
+    async def behind(request: web.Request) -> web.Response:
+        return web.json_response({"refusal": "BadRange", "detail": "applied 3 entries"}, status=422)
+
+    assert run(lambda line: Public(line).get("/"), behind, fine).status == 200
+    with pytest.raises(NoAnswer, match="applied 3"):
+        run(lambda line: Public(line).get("/"), behind, behind, patience_s=0.2)
+
+
+def test_an_answer_that_is_not_yet_the_one_wanted_is_passed_over() -> None:
+    seen: list[int] = []
+
+    def second(reply: Reply) -> None:
+        seen.append(reply.index)
+        if len(seen) < 2:
+            raise NoAnswer("not yet")
+
+    assert run(lambda line: Public(line).get("/", None, second), fine, fine).status == 200
+    assert len(seen) == 2
 
 
 def test_trying_ends_when_no_node_answers_in_time() -> None:

@@ -13,6 +13,8 @@ from ballot.client.trust import Trust, Untrusted
 from ballot.client.wallet import MemoryStore
 from tests.support.registrar import MemoryCluster, MemoryLine
 
+REFUSALS = {"checkpoint": "NoCheckpoint", "proof": "BadRange", "entries": "BadParameter"}
+
 
 class Grudging(MemoryLine):
     """Refuses as often as `refusals` says, in this order, before it answers."""
@@ -23,8 +25,8 @@ class Grudging(MemoryLine):
 
     def _answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         if self.refusals and self.refusals[0] in path:
-            _, _, name = self.refusals.pop(0).rpartition("/"), None, None
-            raise Refused(404, "NoCheckpoint" if "checkpoint" in path else "BadRange", "not here")
+            self.refusals.pop(0)
+            raise Refused(404, REFUSALS[path.split("?")[0].split("/")[3]], "not here")
         return super()._answer(method, path, body)
 
 
@@ -58,12 +60,24 @@ def test_a_node_that_is_behind_the_checkpoint_is_passed_over(cluster: MemoryClus
     assert {node for node, *_ in line.requests} == {0, 1}
 
 
+def test_a_node_without_the_entry_is_passed_over(cluster: MemoryCluster) -> None:
+    class Behind(MemoryLine):
+        def _answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+            if "entries" in path and self.requests[-1][0] == 0:
+                return 200, {"entries": [], "last": 3}
+            return super()._answer(method, path, body)
+
+    assert asyncio.run(log_on(Behind(cluster)).entry(4)).index == 4
+
+
 def test_another_refusal_is_not_hidden(cluster: MemoryCluster) -> None:
     with pytest.raises(Refused):
         asyncio.run(log_on(Grudging(cluster, "entries")).entry(4))
 
 
-@pytest.mark.parametrize("spoil", [{"entries": []}, {"entries": None}, {"entries": [{"index": 4}]}, {"proof": ["="]}])
+@pytest.mark.parametrize(
+    "spoil", [{"entries": []}, {"entries": None}, {"entries": [{"index": 4}]}, {"last": None}, {"proof": ["="]}]
+)
 def test_what_is_not_shown_is_not_believed(cluster: MemoryCluster, spoil: dict[str, Any]) -> None:
     line = MemoryLine(cluster)
     line.spoil = json.loads(json.dumps(spoil))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
@@ -14,7 +14,8 @@ from psycopg import AsyncConnection
 from ballot.ledger.clock import Clock
 from ballot.ledger.desk import MAX_BATCH, Desk, Verdict
 from ballot.ledger.entry import Entry, check_link, encode_map
-from ballot.ledger.machine import Decision, Draft, Known, Refusal, StateMachine
+from ballot.ledger.decision import Decision, Draft, Known, Refusal
+from ballot.ledger.machine import StateMachine
 from ballot.ledger.raft.config import Config
 from ballot.ledger.raft.core import LEADER, RaftCore
 from ballot.ledger.raft.log import Durable
@@ -71,7 +72,8 @@ class Rights:
 class Bench:
     """One node: a real core on a disk that writes when told to, and the desk in front of it."""
 
-    def __init__(self, nodes: int = 1, **settings: int) -> None:
+    def __init__(self, runner: asyncio.Runner, nodes: int = 1, **settings: int) -> None:
+        self.runner = runner
         first = genesis(membership(nodes))
         assert first.conf is not None
         durable = Durable(HardState(0, 0, 1), [(1, 0)], [(1, first.conf)], [first])
@@ -118,14 +120,21 @@ class Bench:
         return await asyncio.gather(*orders, return_exceptions=True)
 
 
-def leading(**settings: int) -> Bench:
-    bench = Bench(**settings)
+def leading(runner: asyncio.Runner, **settings: int) -> Bench:
+    bench = Bench(runner, **settings)
     bench.elect()
     bench.settle()
     return bench
 
 
-def run(bench: Bench, work: Callable[[], Awaitable[T]]) -> T:
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    """One event loop a test: what waits in the desk belongs to it."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+def run(bench: Bench, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """`work`, while the desk runs."""
 
     async def both() -> T:
@@ -138,7 +147,7 @@ def run(bench: Bench, work: Callable[[], Awaitable[T]]) -> T:
             with suppress(asyncio.CancelledError):
                 await desk
 
-    return asyncio.run(both())
+    return bench.runner.run(both())
 
 
 def decided(bench: Bench, *commands: bytes, receipt: bool = False) -> list[Any]:
@@ -149,15 +158,15 @@ def last(bench: Bench) -> tuple[int, int]:
     return bench.core.log.last_term, bench.core.log.last_index
 
 
-def test_a_command_becomes_an_entry_at_its_ticket() -> None:
-    bench = leading()
+def test_a_command_becomes_an_entry_at_its_ticket(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
     [verdict] = decided(bench, b"ada:vote")
     assert verdict == Verdict(*last(bench))
     assert cast(Entry, bench.core.log.last).fields == {"by": b"ada", "right": b"vote"}
 
 
-def test_two_commands_in_one_batch_cannot_spend_one_right_twice() -> None:
-    bench = leading()
+def test_two_commands_in_one_batch_cannot_spend_one_right_twice(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
     first, second = decided(bench, b"ada:vote", b"bo:vote")
     assert bench.machine.batches == [[b"ada:vote", b"bo:vote"]]
     assert (first.refusal, second.refusal) == ("", "AlreadySpent")
@@ -165,8 +174,8 @@ def test_two_commands_in_one_batch_cannot_spend_one_right_twice() -> None:
     assert bench.machine.spent == {b"vote": (b"ada", first.index)}
 
 
-def test_nor_can_two_in_flight_nor_one_after_the_other_is_applied() -> None:
-    bench = leading()
+def test_nor_can_two_in_flight_nor_one_after_the_other_is_applied(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
     [first] = decided(bench, b"ada:vote")
     for settle in (lambda: None, bench.persist, bench.apply):
         settle()
@@ -176,41 +185,41 @@ def test_nor_can_two_in_flight_nor_one_after_the_other_is_applied() -> None:
     assert bench.machine.spent == {b"vote": (b"ada", first.index)}
 
 
-def test_the_same_command_again_has_the_same_place() -> None:
-    bench = leading()
+def test_the_same_command_again_has_the_same_place(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
     first, again = decided(bench, b"ada:vote", b"ada:vote")
     assert again == Verdict(first.term, first.index, new=False)
     bench.settle()
     assert decided(bench, b"ada:vote") == [again]
 
 
-def test_a_refusal_carries_the_newest_entry_it_may_rest_on() -> None:
+def test_a_refusal_carries_the_newest_entry_it_may_rest_on(runner: asyncio.Runner) -> None:
     """The first command is still in flight: if it is lost, so is the refusal."""
-    bench = leading()
+    bench = leading(runner)
     _, other, refusal = decided(bench, b"ada:vote", b"ada:other", b"bo:vote")
     assert refusal == Verdict(other.term, other.index, False, "AlreadySpent", "spent before")
     assert (refusal.term, refusal.index) == last(bench)
     assert bench.core.commit < refusal.index
 
 
-def test_a_command_that_becomes_two_entries_has_the_place_of_the_last() -> None:
-    bench = leading()
+def test_a_command_that_becomes_two_entries_has_the_place_of_the_last(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
     [verdict] = decided(bench, b"ada:a:b")
     assert (verdict.term, verdict.index) == last(bench)
     bench.settle()
     assert bench.machine.spent == {b"a": (b"ada", verdict.index - 1), b"b": (b"ada", verdict.index)}
 
 
-def test_a_checkpoint_is_wanted_only_where_a_receipt_is_and_for_nothing_refused() -> None:
-    bench = leading()
+def test_a_checkpoint_is_wanted_only_where_a_receipt_is_and_for_nothing_refused(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
     [verdict] = decided(bench, b"ada:vote")
     assert bench.wanted == []
     decided(bench, b"ada:vote", b"bo:vote", b"bo:other", receipt=True)
     assert bench.wanted == [verdict.index, verdict.index + 1]
 
 
-def test_commands_are_decided_in_the_order_they_came() -> None:
-    bench = leading()
+def test_commands_are_decided_in_the_order_they_came(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
     commands = [f"voter:{number}".encode() for number in range(MAX_BATCH + 5)]
     verdicts = decided(bench, *commands)
     assert [command for command, _ in bench.machine.decided] == commands
@@ -218,8 +227,8 @@ def test_commands_are_decided_in_the_order_they_came() -> None:
     assert list(map(len, bench.machine.batches)) == [MAX_BATCH, 5]
 
 
-def test_nobody_waits_for_a_command_given_up_before_it_was_decided() -> None:
-    bench = leading()
+def test_nobody_waits_for_a_command_given_up_before_it_was_decided(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
 
     async def give_up() -> Verdict:
         lost = asyncio.ensure_future(bench.desk.submit(b"ada:vote", False))
@@ -233,16 +242,16 @@ def test_nobody_waits_for_a_command_given_up_before_it_was_decided() -> None:
 # -- who may decide
 
 
-def test_a_follower_decides_nothing() -> None:
-    bench = Bench(nodes=3)
+def test_a_follower_decides_nothing(runner: asyncio.Runner) -> None:
+    bench = Bench(runner, nodes=3)
     [error] = decided(bench, b"ada:vote")
     assert isinstance(error, NotLeader)
     assert error.hint == 0
     assert bench.machine.decided == []
 
 
-def test_a_leader_decides_only_after_its_own_no_op_is_applied() -> None:
-    bench = Bench()
+def test_a_leader_decides_only_after_its_own_no_op_is_applied(runner: asyncio.Runner) -> None:
+    bench = Bench(runner)
     bench.elect()
     assert isinstance(decided(bench, b"ada:vote")[0], NotLeader)
     bench.persist()
@@ -252,15 +261,15 @@ def test_a_leader_decides_only_after_its_own_no_op_is_applied() -> None:
     assert decided(bench, b"ada:vote")[0].index == 3
 
 
-def test_a_leader_whose_clock_no_quorum_agreed_to_decides_nothing() -> None:
-    bench = leading()
+def test_a_leader_whose_clock_no_quorum_agreed_to_decides_nothing(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
     bench.clock.synchronised = False
     assert isinstance(decided(bench, b"ada:vote")[0], NotLeader)
     assert bench.machine.decided == []
 
 
-def test_a_leader_deposed_while_facts_were_loaded_decides_nothing() -> None:
-    bench = leading()
+def test_a_leader_deposed_while_facts_were_loaded_decides_nothing(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
     before = last(bench)
     prepare = bench.machine.prepare
 
@@ -275,8 +284,8 @@ def test_a_leader_deposed_while_facts_were_loaded_decides_nothing() -> None:
     assert bench.machine.in_flight == {}
 
 
-def test_too_much_in_flight_refuses_and_loses_nothing() -> None:
-    bench = leading(max_uncommitted_bytes=500)
+def test_too_much_in_flight_refuses_and_loses_nothing(runner: asyncio.Runner) -> None:
+    bench = leading(runner, max_uncommitted_bytes=300)
     first, second, third = decided(bench, b"ada:vote", b"bo:other", b"cy:more")
     assert (first.refusal, second.refusal) == ("", "")
     assert isinstance(third, Overloaded)
@@ -288,9 +297,9 @@ def test_too_much_in_flight_refuses_and_loses_nothing() -> None:
 # -- time
 
 
-def test_a_command_is_decided_at_the_time_its_entry_will_carry() -> None:
+def test_a_command_is_decided_at_the_time_its_entry_will_carry(runner: asyncio.Runner) -> None:
     """Otherwise a leader whose clock is a little behind takes a ballot stamped after the close (rule R8)."""
-    bench = leading()
+    bench = leading(runner)
     ahead = cast(Entry, bench.core.log.last).time_us
     bench.now_us = ahead - 5_000
     decided(bench, b"ada:vote")
@@ -299,8 +308,8 @@ def test_a_command_is_decided_at_the_time_its_entry_will_carry() -> None:
 
 
 @pytest.mark.parametrize("later_us", [1, 10_000_000])
-def test_a_clock_that_is_ahead_of_the_log_gives_the_time(later_us: int) -> None:
-    bench = leading()
+def test_a_clock_that_is_ahead_of_the_log_gives_the_time(runner: asyncio.Runner, later_us: int) -> None:
+    bench = leading(runner)
     bench.now_us = cast(Entry, bench.core.log.last).time_us + later_us
     decided(bench, b"ada:vote")
     assert bench.machine.decided == [(b"ada:vote", bench.now_us)]

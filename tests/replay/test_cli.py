@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -130,6 +131,16 @@ def test_a_receipt_is_checked(log: ElectionLog, good: Path, genesis: Path, tmp_p
     assert run("receipt", file, "--ballot", body, "--genesis", genesis).exit_code == 1
     refused = run("receipt", file, "--ballot", body, "--genesis", genesis, "--json")
     assert refused.exit_code == 1 and json.loads(refused.output)["valid"] is False
+
+
+def test_a_wallet_record_holds_receipt_and_ballot(log: ElectionLog, genesis: Path, tmp_path: Path) -> None:
+    record = {"eid": b"", "body": log.bodies[0], "receipt": log.receipt(log.find("BallotCast"))}
+    file = tmp_path / "wallet.json"
+    file.write_bytes(msgspec.json.encode(record))
+    confirmed = json.loads(run("receipt", file, "--genesis", genesis, "--json").output)
+    assert confirmed["committed"] is True and confirmed["published"] is False
+    file.write_text('{"body": 1}')
+    assert run("receipt", file, "--genesis", genesis).exit_code == 2
 
 
 def test_an_export_is_downloaded_whole_or_not_at_all(node: str, good: Path, tmp_path: Path) -> None:

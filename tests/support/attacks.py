@@ -414,6 +414,13 @@ def key_with_two_purposes(log: ElectionLog) -> list[Record]:
     return seal_drafts([replace(log.drafts[0], public=fields), *log.drafts[1:]])
 
 
+def other_trustee(log: ElectionLog) -> Draft:
+    """A trustee enrols rightly, and the definition then names another one."""
+    n = modulus("identity3")
+    proof = rsa.sign(key("identity3"), frame("trustee-key", ELECTION, b"Tess", n))
+    return Draft("TrusteeEnrolled", {"election": ELECTION, "number": 1, "name": "Tess", "n": n, "proof": proof})
+
+
 def claim_of_a_cast(log: ElectionLog) -> Draft:
     return claim(log.eid, VOTERS[0], log.credentials[0])
 
@@ -456,6 +463,7 @@ INSIDER: dict[str, Attack] = {
     "the roll is exchanged": Attack("ballots", "RollRootDiffers", roll_swapped),
     "the definition is exchanged": Attack("ballots", "WrongElection", definition_changed),
     "the definition has another roll": Attack("ballots", "RollRootDiffers", edit("RollFrozen", 0, root=bytes(32))),
+    "the trustees are exchanged": Attack("ballots", "TrusteesDiffer", insert("VotersAdded", other_trustee)),
     "a cast comes after the close": Attack("ballots", "CastOutsideElection", insert("ElectionClosed", cast_draft)),
     "the close miscounts": Attack("ballots", "CloseCountDiffers", edit("ElectionClosed", 0, casts=2)),
     "a ballot is left out": Attack(

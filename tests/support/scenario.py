@@ -185,6 +185,10 @@ class Scenario:
     def isolate(self, node: str) -> None:
         self.cut(*(f"{node}-{other}" for other in self.cluster.nodes if other != int(node)))
 
+    def lost(self, node: str, peer: str) -> None:
+        """lost NODE PEER: the transport tells NODE that its connection to PEER broke."""
+        self.cluster.unreachable(int(node), int(peer))
+
     def heal(self) -> None:
         self.cluster.cut.clear()
 
