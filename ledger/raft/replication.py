@@ -29,10 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Progress:
-    """What the leader knows of one peer. While `probing`, one append at a time is out and `next` is a guess."""
+    """What the leader knows of one peer. While `probing`, one append at a time is out and `next` is a guess.
+
+    `told` is the commit index that the peer was last told, in an append or a heartbeat.
+    """
 
     next: int
     match: int = 0
+    told: int = 0
     probing: bool = True
     inflight: int = 0
     silent: int = 0
@@ -65,7 +69,6 @@ class Leadership:
         self.reads: list[PendingRead] = []
         self.waiting_reads: list[tuple[ReadId, int]] = []
         self.round = 0
-        self.sent_commit = 0
         self.transfer_to = 0
         self.transfer_ticks = 0
         self.heartbeat_elapsed = 0
@@ -125,13 +128,12 @@ class Leadership:
 
     def flush(self) -> None:
         """Sends what is new, once a turn, so that one message carries all that arrived meanwhile."""
-        core = self.core
-        told = core.commit > self.sent_commit
+        commit = self.core.commit
         for peer, progress in self.peers.items():
-            sent = self._send_append(peer, progress)
-            if told and not sent:
+            # A follower that acknowledged after the majority must hear of the commit too, and not a heartbeat later.
+            news = min(progress.match, commit) > progress.told
+            if not self._send_append(peer, progress) and news:
                 self._send_heartbeat(peer, progress)
-        self.sent_commit = core.commit
 
     def _send_append(self, peer: int, progress: Progress) -> bool:
         core = self.core
@@ -153,6 +155,7 @@ class Leadership:
         prev = progress.next - 1
         core.out.send.append(Append(core.node, peer, core.term, prev, core.log.term(prev), core.commit, entries))
         progress.inflight += 1
+        progress.told = max(progress.told, min(core.commit, prev + len(entries)))
         if not progress.probing and entries:
             progress.next = entries[-1].index + 1
 
@@ -263,6 +266,7 @@ class Leadership:
     def _send_heartbeat(self, peer: int, progress: Progress) -> None:
         core = self.core
         commit = min(progress.match, core.commit)
+        progress.told = commit
         core.out.send.append(Heartbeat(core.node, peer, core.term, commit, self.round))
 
     def on_heartbeat_reply(self, message: HeartbeatReply) -> None:

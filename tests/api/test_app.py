@@ -31,14 +31,18 @@ def ask(
     query: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Result:
-    async def run() -> Result:
-        async with ASGIConductor(create_app(make_deps(ledger or StubLedger(), **settings))) as conductor:
-            answer = await conductor.simulate_request(
-                method, path, headers=dict(headers or {}), body=body, params=dict(query or {})
-            )
-        return answer
+    answers: list[Result] = []
 
-    return asyncio.run(run())
+    async def run() -> None:
+        async with ASGIConductor(create_app(make_deps(ledger or StubLedger(), **settings))) as conductor:
+            answers.append(
+                await conductor.simulate_request(
+                    method, path, headers=dict(headers or {}), body=body, params=dict(query or {})
+                )
+            )
+
+    asyncio.run(run())
+    return answers[0]
 
 
 def token() -> str:
@@ -144,15 +148,14 @@ def test_an_access_token_is_asked_for(path: str) -> None:
 
 
 def test_without_a_database_what_needs_one_is_unavailable() -> None:
-    async def run() -> Result:
+    async def run() -> None:
         deps = make_deps(StubLedger())
-        app = create_app(deps)
-        async with ASGIConductor(app) as conductor:
+        async with ASGIConductor(create_app(deps)) as conductor:
             await deps.db.close()
             answer = await conductor.simulate_get("/api/auth/me", headers={"Authorization": token()})
-        return answer
+            assert refusal(answer) == (503, "Unavailable")
 
-    assert refusal(asyncio.run(run())) == (503, "Unavailable")
+    asyncio.run(run())
 
 
 def test_without_its_ledger_process_a_node_is_not_healthy() -> None:
