@@ -79,7 +79,7 @@ class _Demo:
         organiser = await self._register(line, keys)
         actions = Organiser(organiser.api)
         election = await self._open(actions)
-        believed = await self._credentials(election)
+        believed = await self._credentials(election, organiser.api.index)
         casting = await self._cast(line, believed)
         await self._restart(line, casting)
         results = await self._close(actions, election)
@@ -109,13 +109,17 @@ class _Demo:
             await organiser.open(election)
         return election
 
-    async def _credentials(self, election: bytes) -> Election:
-        """The election, after every voter has checked for itself that it is the one in the log."""
+    async def _credentials(self, election: bytes, opened: int) -> Election:
+        """The election, after every voter has checked for itself that it is the one in the log.
+
+        Voters learn its id outside the log, and with it the index by which it was `opened`.
+        """
         beliefs: dict[int, Election] = {}
         step = self._show.bar("checking the definition, asking for credentials, sealing", len(self._voters))
 
         async def ask(number: int) -> None:
             voter = self._voters[number]
+            voter.account.api.index = max(voter.account.api.index, opened)
             beliefs[number] = await voter.fetch_election(election)
             await voter.ask_credential(beliefs[number])
             voter.fill_in(beliefs[number], [self._drawn[number]])

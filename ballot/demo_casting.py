@@ -66,7 +66,8 @@ class Casting:
             self.acknowledged[number] = await voter.accept(self._election, reply.json())
             step()
 
-        await each(range(len(self._voters)), cast, AT_ONCE)
+        # Few enough that the kill falls amid the casting, however few voters there are.
+        await each(range(len(self._voters)), cast, max(2, min(AT_ONCE, len(self._voters) // 8)))
         if self._killing is not None:
             await self._killing
 

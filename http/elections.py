@@ -168,7 +168,7 @@ class Open(_ElectionResource):
         await read_json(req, Nothing, self._limit)
         async with self._services.reading() as connection:
             row = await own_election(connection, election, user)
-        again = await self._was_asked(req, user)
+        again = await self._was_asked(req, user, row)
         try:
             await open_election(self._services, row)
         except Refused as refused:
@@ -177,13 +177,15 @@ class Open(_ElectionResource):
                 raise
         await self._show(resp, election, user)
 
-    async def _was_asked(self, req: Request, user: bytes) -> bool:
-        """Whether this very request came before, as far as Redis can tell."""
+    async def _was_asked(self, req: Request, user: bytes, row: queries.Election) -> bool:
+        """Whether this very request came before while the election was not open yet, as far as Redis can tell."""
         if req.get_header("Idempotency-Key") is None:
             return False
+        redis, name = self._services.deps.redis, f"opening:{derive_id(req, user).hex()}"
         try:
-            name = f"opening:{derive_id(req, user).hex()}"
-            return await self._services.deps.redis.set(name, b"1", nx=True, ex=ASKED_FOR_S) is None
+            if row.eid is not None:
+                return bool(await redis.exists(name))
+            return await redis.set(name, b"1", nx=True, ex=ASKED_FOR_S) is None
         except RedisError:
             return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import secrets
 from hashlib import sha256
 from time import time
@@ -15,6 +16,8 @@ from redis.asyncio import Redis
 
 from .parse import b64, unb64
 from .problems import Refused
+
+log = logging.getLogger("ballot.auth")
 
 ALGORITHM = "RS256"
 USER_BYTES = 16
@@ -114,6 +117,7 @@ class RefreshTokens:
         arguments: list[Any] = [sha256(secret).digest(), sha256(following).digest(), self._lifetime_ms]
         outcome, *rest = await self._rotate(keys=[_family(family)], args=arguments)
         if outcome == b"reused":
+            log.warning("a refresh token was used twice: its login has been ended")
             raise Refused("InvalidToken", "the token was used before: this login has been ended")
         if outcome != b"rotated":
             raise Refused("InvalidToken", "the refresh token is not valid, or no longer")

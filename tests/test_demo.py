@@ -291,16 +291,15 @@ def test_a_finding_of_the_audit_is_shown_and_fails_the_demo() -> None:
     assert "entry 7: chain.BrokenLink: [red]no" in lines[-2]
 
 
-def test_a_stage_that_is_not_on_a_terminal_is_one_plain_line() -> None:
+def test_progress_that_is_not_on_a_terminal_is_a_plain_line_a_quarter() -> None:
     with Show() as show:
         show.console = Console(file=io.StringIO(), width=120)
-        step = show.bar("counting to two", 2)
-        step()
-        assert isinstance(show.console.file, io.StringIO)
-        assert show.console.file.getvalue() == ""
-        step()
+        step = show.bar("counting to twelve", 12)
+        for _ in range(12):
+            step()
         with show.stage("one thing"):
             pass
-    first, second = show.console.file.getvalue().splitlines()
-    assert first.split()[:4] == ["counting", "to", "two", "2/2"]
-    assert second.split()[:3] == ["one", "thing", "1/1"]
+    assert isinstance(show.console.file, io.StringIO)
+    lines = [line.split() for line in show.console.file.getvalue().splitlines()]
+    assert [line[-3] for line in lines] == ["3/12", "6/12", "9/12", "12/12", "1/1"]
+    assert lines[0][:-3] == ["counting", "to", "twelve"]

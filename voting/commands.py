@@ -6,7 +6,17 @@ natural key. All ids are raw bytes; `election` is the 16-byte id of a draft, `ei
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
+
+from ..ledger.frame import frame_hash
+
+# What the tables hold: entries whose values they refuse could be applied by no node.
+Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Weight = Annotated[int, Meta(ge=1, lt=2**32)]
+Text = Annotated[str, Meta(pattern=r"\A[^\0]*\Z")]
 
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True, array_like=True):
@@ -42,7 +52,7 @@ class GrantRole(Command, frozen=True):
     """`by` is empty when the operator grants it at the node itself."""
 
     user: bytes
-    role: str
+    role: Text
     by: bytes
 
 
@@ -66,7 +76,7 @@ class NewVoter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_li
     tag: bytes
     address: str
     salt: bytes
-    weight: int
+    weight: Weight
 
 
 class AddVoters(Command, frozen=True):
@@ -80,7 +90,7 @@ class EnrolTrustee(Command, frozen=True):
     """`proof` is PSS(trustee, F(trustee-key, election, name, n))."""
 
     election: bytes
-    name: str
+    name: Text
     n: bytes
     proof: bytes
 
@@ -132,7 +142,7 @@ class PublishBallots(Command, frozen=True):
     """One chunk of the board: ballots in the order of their names, the SHA-256 of each."""
 
     election: bytes
-    chunk: int
+    chunk: Number
     last: bool
     ballots: list[bytes]
 
@@ -141,8 +151,8 @@ class EraseCasts(Command, frozen=True):
     """`first` to `last`: a run of casts that all belong to `election`."""
 
     election: bytes
-    first: int
-    last: int
+    first: Number
+    last: Number
     final: bool
 
 
@@ -150,10 +160,10 @@ class ReleaseTrusteeKey(Command, frozen=True):
     """`signature` is PSS(trustee, F(release, eid, u64 size, root)) for a checkpoint that covers the whole board."""
 
     election: bytes
-    number: int
+    number: Number
     p: bytes
     q: bytes
-    size: int
+    size: Number
     root: bytes
     signature: bytes
 
@@ -162,7 +172,7 @@ class PublishSeeds(Command, frozen=True):
     """Seeds of the board's ballots in board order, 32 bytes each, empty for an invalid ballot."""
 
     election: bytes
-    chunk: int
+    chunk: Number
     last: bool
     seeds: list[bytes]
 
@@ -178,7 +188,7 @@ class AttestTally(Command, frozen=True):
     """A node's own count. `digest` is SHA-256 of its count document; `signature` is PSS(node, F(attest, ...))."""
 
     election: bytes
-    node: int
+    node: Number
     digest: bytes
     signature: bytes
 
@@ -225,6 +235,21 @@ class CommandError(ValueError):
     """Bytes that are not a command."""
 
 
+def natural_key(command: AnyCommand) -> bytes | None:
+    """What a command is known by when it comes again; none for those that the rows they make are known by.
+
+    Its own `command`; for a trustee its key, which must not be enrolled twice; for what the cluster does itself, and in
+    parts, the whole content.
+    """
+    match command:
+        case EnrolTrustee():
+            return frame_hash("trustee-enrolment", command.election, command.n)
+        case PublishBallots() | EraseCasts() | PublishSeeds():
+            return frame_hash("command", encode_command(command))
+        case _:
+            return getattr(command, "command", None)
+
+
 def encode_command(command: AnyCommand) -> bytes:
     encoded: bytes = _encoder.encode(command)
     return encoded
@@ -235,5 +260,5 @@ def decode_command(data: bytes) -> AnyCommand:
     try:
         command: AnyCommand = _decoder.decode(data)
         return command
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CommandError(f"not a command: {error}") from error

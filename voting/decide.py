@@ -14,13 +14,15 @@ from . import commands as c
 from .ballot import BallotError, parse_ballot
 from .decisions import accounts, casting, elections, publishing
 from .decisions.base import View
+from .envelope import ballot_id
 from .tables import Key
 
 
 def reads(command: c.AnyCommand) -> list[tuple[str, Key]]:
     """The rows that deciding on `command` looks at: what must be loaded before `decide`."""
-    keys: list[tuple[str, Key]] = []
-    for name, table in (("command", "commands"), ("election", "elections"), ("user", "users"), ("tag", "accounts")):
+    known_by = c.natural_key(command)
+    keys: list[tuple[str, Key]] = [] if known_by is None else [("commands", (known_by,))]
+    for name, table in (("election", "elections"), ("user", "users"), ("tag", "accounts")):
         if (value := getattr(command, name, None)) is not None:
             keys.append((table, (value,)))
     extra = _READS.get(type(command))
@@ -29,7 +31,8 @@ def reads(command: c.AnyCommand) -> list[tuple[str, Key]]:
 
 def decide(view: View, command: c.AnyCommand, now_us: int) -> Decision:
     """The events that `command` becomes, the entry that it already became, or why it may not."""
-    done = view.get("commands", command.command) if hasattr(command, "command") else None
+    known_by = c.natural_key(command)
+    done = None if known_by is None else view.get("commands", known_by)
     if done is not None:
         return Known(done["at"])
     return _DECIDE[type(command)](view, command, now_us)
@@ -41,6 +44,11 @@ def _cast_reads(cmd: Any) -> list[tuple[str, Key]]:
     except BallotError:
         return []
     return [("casts", (ballot.eid, ballot.bid))]
+
+
+def _claim_reads(cmd: Any) -> list[tuple[str, Key]]:
+    place = (cmd.eid, ballot_id(cmd.bpk))
+    return [("unused_claims", place), ("casts", place), ("spent", place)]
 
 
 def _voter_reads(cmd: Any) -> list[tuple[str, Key]]:
@@ -57,6 +65,7 @@ _READS: dict[type[Any], Callable[[Any], list[tuple[str, Key]]]] = {
         ("credentials", (cmd.eid, cmd.voter)),
     ],
     c.CastBallot: _cast_reads,
+    c.ClaimUnused: _claim_reads,
     c.ReleaseTrusteeKey: lambda cmd: [("trustees", (cmd.election, cmd.number))],
     c.AttestTally: lambda cmd: [("attestations", (cmd.election, cmd.node))],
 }

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..ledger.entry import Entry
-from .ballot import parse_ballot
+from .ballot import BallotError, parse_ballot
 from .definition import decode_definition
 from .envelope import ballot_id
 from .tables import Change, Clear, Put
@@ -143,10 +143,19 @@ def _ballots_published(entry: Entry, public: dict[str, Any]) -> list[Change]:
     for position, body in enumerate(public["ballots"]):
         name = hashlib.sha256(body).digest()
         changes.append(Put("board", (eid, name), {"published_at": entry.index, "position": position}))
+        changes += _spent(eid, body)
     values = {"status": "published", "published_at": entry.index} if public["last"] else {}
     counted = {"chunks": 1, "published": len(public["ballots"])}
     changes.append(Put("elections", (public["election"],), values, counted))
     return changes
+
+
+def _spent(eid: bytes, body: bytes) -> list[Change]:
+    """The ballot key of a published ballot; bytes that are no ballot count as an invalid one and spend none."""
+    try:
+        return [Put("spent", (eid, parse_ballot(body).bid))]
+    except BallotError:
+        return []
 
 
 def _private_erased(entry: Entry, public: dict[str, Any]) -> list[Change]:

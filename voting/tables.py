@@ -112,6 +112,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             ),
             _table("credentials", "eid voter", eid="bytea", voter="bytea", blinded="bytea", issued_at="bigint"),
             _table("board", "eid name", eid="bytea", name="bytea", position="bigint", published_at="bigint"),
+            _table("spent", "eid bid", eid="bytea", bid="bytea"),
             _table("attestations", "election node", election="bytea", node="bigint", digest="bytea"),
             _table("unused_claims", "eid bid", eid="bytea", bid="bytea", claimed_at="bigint"),
             _table(

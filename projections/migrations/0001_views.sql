@@ -94,6 +94,13 @@ create table board (
     primary key (eid, name)
 );
 
+create table spent (
+    eid bytea not null,
+    bid bytea not null,
+    at  bigint not null,
+    primary key (eid, bid)
+);
+
 create table attestations (
     election bytea not null,
     node     bigint not null,

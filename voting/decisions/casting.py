@@ -27,6 +27,9 @@ def _refuse_voting(election: Row | None, now_us: int) -> Refusal | None:
 
 
 def issue(view: View, cmd: c.IssueCredential, now_us: int) -> Decision:
+    issued = view.get("credentials", cmd.eid, cmd.voter)
+    if issued is not None and issued["blinded"] == hashlib.sha256(cmd.blinded).digest():
+        return Known(issued["issued_at"])
     election = view.get("elections", cmd.election)
     if refusal := _refuse_voting(election, now_us):
         return refusal
@@ -38,10 +41,7 @@ def issue(view: View, cmd: c.IssueCredential, now_us: int) -> Decision:
     user = view.get("users", cmd.voter)
     if user is None or user.get("identity") != cmd.identity:
         return Refusal("WrongIdentityKey", "the request is not signed with the identity key in force")
-    issued = view.get("credentials", cmd.eid, cmd.voter)
     if issued is not None:
-        if issued["blinded"] == hashlib.sha256(cmd.blinded).digest():
-            return Known(issued["issued_at"])
         return Refusal("AlreadyIssued", "a credential was issued for another ballot key")
     public = {
         "election": cmd.election,
@@ -78,9 +78,14 @@ def claim_unused(view: View, cmd: c.ClaimUnused, now_us: int) -> Decision:
     election = view.get("elections", cmd.election)
     if election is None or not election.get("closed_at"):
         return Refusal("NotClosed", "claims are taken after the close")
+    if election["eid"] != cmd.eid:
+        return Refusal("WrongElection", "the claim is for another election")
     claimed = view.get("unused_claims", cmd.eid, bid)
     if claimed is not None:
         return Known(claimed["claimed_at"])
+    # Casts are forgotten once the board is public; from then on the board tells.
+    if view.get("casts", cmd.eid, bid) is not None or view.get("spent", cmd.eid, bid) is not None:
+        return Refusal("AlreadyCast", "this credential was spent on a ballot")
     public = {
         "election": cmd.election,
         "eid": cmd.eid,

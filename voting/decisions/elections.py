@@ -6,7 +6,7 @@ from typing import Any
 
 from ...ledger.decision import Decision, Draft, Known, Refusal
 from .. import commands as c
-from ..definition import election_id
+from ..definition import MAX_TRUSTEES, DefinitionError, decode_definition, election_id
 from ..tables import Row
 from .base import View, event
 
@@ -47,11 +47,11 @@ def add_voters(view: View, cmd: c.AddVoters, now_us: int) -> Decision:
     hidden: list[list[Any]] = []
     seen: set[bytes] = set()
     for new in cmd.voters:
-        if new.tag in seen or view.get("roll_tags", cmd.election, new.tag) is not None:
-            continue
-        seen.add(new.tag)
         account = view.get("accounts", new.tag)
         voter = new.voter if account is None else account["user_id"]
+        if seen & {new.tag, voter} or view.get("roll_tags", cmd.election, new.tag) is not None:
+            continue
+        seen |= {new.tag, voter}
         voters.append([voter, new.weight])
         hidden.append([voter, new.tag, new.address, new.salt])
     public = {"command": cmd.command, "election": cmd.election, "voters": voters}
@@ -62,11 +62,13 @@ def enrol_trustee(view: View, cmd: c.EnrolTrustee, now_us: int) -> Decision:
     election = view.get("elections", cmd.election)
     if election is None:
         return Refusal("UnknownElection", "there is no such election")
-    number = (election.get("trustee_count") or 0) + 1
     if election["status"] != "draft":
         return Refusal("NotADraft", f"the election is {election['status']}")
-    public = {"election": cmd.election, "number": number, "name": cmd.name, "n": cmd.n, "proof": cmd.proof}
-    return event("TrusteeEnrolled", public)
+    number = (election.get("trustee_count") or 0) + 1
+    if number > MAX_TRUSTEES:
+        return Refusal("TooManyTrustees", f"an election has at most {MAX_TRUSTEES} trustees")
+    public = {"command": c.natural_key(cmd), "election": cmd.election, "number": number}
+    return event("TrusteeEnrolled", public | {"name": cmd.name, "n": cmd.n, "proof": cmd.proof})
 
 
 def open(view: View, cmd: c.OpenElection, now_us: int) -> Decision:
@@ -75,21 +77,36 @@ def open(view: View, cmd: c.OpenElection, now_us: int) -> Decision:
         return refusal
     assert election is not None
     eid = election_id(cmd.definition)
+    if election.get("eid") == eid:
+        return Known(election["opened_at"])
     if election.get("eid") is not None:
         return Refusal("AlreadyOpened", "the election was opened before")
-    if election["status"] not in ("draft", "frozen"):
-        return Refusal("NotADraft", f"the election is {election['status']}")
-    if (election.get("roll_size") or 0) != len(cmd.leaves) or not cmd.leaves:
-        return Refusal("RollChanged", "the roll changed meanwhile, or is empty: look at it and open again")
+    if refusal := _refuse_opening(election, cmd):
+        return refusal
     frozen: list[Draft] = []
     if election["status"] == "draft":
         roll = {"election": cmd.election, "leaves": cmd.leaves, "root": cmd.root, "size": len(cmd.leaves)}
         frozen = event("RollFrozen", roll)
-    elif election["roll_root"] != cmd.root:
-        return Refusal("RollChanged", "the roll is frozen with another root")
     public = {"election": cmd.election, "eid": eid, "definition": cmd.definition}
     private = {"registrars": cmd.registrar_keys, "trustee": cmd.trustee_key}
     return frozen + event("ElectionOpened", public, private)
+
+
+def _refuse_opening(election: Row, cmd: c.OpenElection) -> Refusal | None:
+    """Roll and trustees may have changed since the definition was made."""
+    if election["status"] not in ("draft", "frozen"):
+        return Refusal("NotADraft", f"the election is {election['status']}")
+    if (election.get("roll_size") or 0) != len(cmd.leaves) or not cmd.leaves:
+        return Refusal("RollChanged", "the roll changed meanwhile, or is empty: look at it and open again")
+    if election["status"] == "frozen" and election["roll_root"] != cmd.root:
+        return Refusal("RollChanged", "the roll is frozen with another root")
+    try:
+        definition = decode_definition(cmd.definition)
+    except DefinitionError as error:
+        return Refusal("BadDefinition", str(error))
+    if len(definition.trustees) != (election.get("trustee_count") or 1):
+        return Refusal("TrusteesChanged", "the trustees changed meanwhile: look at them and open again")
+    return None
 
 
 def close(view: View, cmd: c.CloseElection, now_us: int) -> Decision:

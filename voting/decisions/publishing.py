@@ -14,10 +14,12 @@ def publish(view: View, cmd: c.PublishBallots, now_us: int) -> Decision:
     if cmd.chunk != (election.get("chunks") or 0):
         return Refusal("OutOfOrder", f"chunk {election.get('chunks') or 0} comes next")
     total = (election.get("published") or 0) + len(cmd.ballots)
-    if cmd.last != (total == election["closed_count"]):
+    if total > election["closed_count"] or cmd.last != (total == election["closed_count"]):
         return Refusal("BoardIncomplete", f"{total} of {election['closed_count']} ballots, last: {cmd.last}")
-    public = {"election": cmd.election, "eid": election["eid"], "chunk": cmd.chunk, "last": cmd.last}
-    return event("BallotsPublished", public | {"ballots": cmd.ballots})
+    if len(set(cmd.ballots)) != len(cmd.ballots):
+        return Refusal("BoardIncomplete", "a ballot is there twice, so another is not")
+    public = {"command": c.natural_key(cmd), "election": cmd.election, "eid": election["eid"]}
+    return event("BallotsPublished", public | {"chunk": cmd.chunk, "last": cmd.last, "ballots": cmd.ballots})
 
 
 def erase(view: View, cmd: c.EraseCasts, now_us: int) -> Decision:
@@ -26,8 +28,9 @@ def erase(view: View, cmd: c.EraseCasts, now_us: int) -> Decision:
         return Refusal("NotPublished", "casts are erased after they were published")
     if election.get("erased_at"):
         return Known(election["erased_at"])
-    public = {"election": cmd.election, "eid": election["eid"], "kind": "BallotCast", "reason": "published"}
-    return event("PrivateErased", public | {"first": cmd.first, "last": cmd.last, "final": cmd.final})
+    public = {"command": c.natural_key(cmd), "election": cmd.election, "eid": election["eid"]}
+    run = {"kind": "BallotCast", "first": cmd.first, "last": cmd.last, "final": cmd.final}
+    return event("PrivateErased", public | run | {"reason": "published"})
 
 
 def release(view: View, cmd: c.ReleaseTrusteeKey, now_us: int) -> Decision:
@@ -37,7 +40,9 @@ def release(view: View, cmd: c.ReleaseTrusteeKey, now_us: int) -> Decision:
     if cmd.size < election["published_at"]:
         return Refusal("CheckpointTooEarly", "the checkpoint does not cover the whole board")
     trustee = view.get("trustees", cmd.election, cmd.number)
-    if trustee is not None and trustee.get("released_at"):
+    if trustee is None:
+        return Refusal("UnknownTrustee", f"the election has no trustee {cmd.number}")
+    if trustee.get("released_at"):
         return Known(trustee["released_at"])
     public = {
         "election": cmd.election,
@@ -58,8 +63,8 @@ def seeds(view: View, cmd: c.PublishSeeds, now_us: int) -> Decision:
         return Refusal("NotPublished", "seeds follow the board")
     if cmd.chunk != (election.get("seed_chunks") or 0):
         return Refusal("OutOfOrder", f"chunk {election.get('seed_chunks') or 0} comes next")
-    public = {"election": cmd.election, "eid": election["eid"], "chunk": cmd.chunk, "last": cmd.last}
-    return event("TallySeeds", public | {"seeds": cmd.seeds})
+    public = {"command": c.natural_key(cmd), "election": cmd.election, "eid": election["eid"]}
+    return event("TallySeeds", public | {"chunk": cmd.chunk, "last": cmd.last, "seeds": cmd.seeds})
 
 
 def tally(view: View, cmd: c.PublishTally, now_us: int) -> Decision:

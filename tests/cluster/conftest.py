@@ -1,0 +1,19 @@
+"""One real cluster for all cluster tests: three nodes, three PostgreSQL servers, one Redis."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ballot.cluster import Cluster
+from tests.support.town import Town
+
+
+@pytest.fixture(scope="session")
+def town() -> Iterator[Town]:
+    """Tests that kill a node start it again before they end."""
+    town = Town(Cluster.temporary(settings={"BALLOT_AUTH_PER_CLIENT": "0"}))
+    try:
+        town.start()
+        yield town
+    finally:
+        town.stop()

@@ -1,0 +1,314 @@
+"""A ledger in dictionaries, and every command in the life of an election, for tests of what decides and what folds.
+
+Keys and signatures are made up: who submits a command checks them, consensus does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from ballot.ledger.decision import Decision, Draft, Known, Refusal
+from ballot.ledger.entry import Entry
+from ballot.ledger.frame import frame, frame_hash
+from ballot.voting import commands as c
+from ballot.voting.ballot import BALLOT_KEY_BYTES, CREDENTIAL_BYTES, cast_frame
+from ballot.voting.decide import decide, reads
+from ballot.voting.definition import (
+    ElectionDefinition,
+    Question,
+    Registrar,
+    Roll,
+    Trustee,
+    election_id,
+    encode_definition,
+)
+from ballot.voting.fold import fold
+from ballot.voting.tables import TABLES, Change, Clear, Key, Row, merge
+from tests.support.chain import ORIGIN, chain
+
+OPENS_US = 1_800_000_000_000_000
+CLOSES_US = OPENS_US + 3_600_000_000
+VOTING_US = OPENS_US + 1
+QUESTION = Question("Budget?", "plurality", ["Yes", "No"], 1)
+
+
+class State:
+    """What a log folds to: rows by table and key."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[Key, Row]] = {name: {} for name in TABLES}
+
+    def get(self, table: str, *key: Any) -> Row | None:
+        return self.tables[table].get(key)
+
+    def apply(self, entry: Entry) -> None:
+        self.merge(entry.index, fold(entry))
+
+    def merge(self, index: int, changes: Iterable[Change]) -> None:
+        for change in changes:
+            rows = self.tables[change.table]
+            if isinstance(change, Clear):
+                for key in [key for key, row in rows.items() if row.get(change.column) == change.value]:
+                    del rows[key]
+            else:
+                rows[change.key] = merge(rows.get(change.key), change, index)
+
+    def rows(self) -> dict[str, dict[Key, Row]]:
+        """Every row with every column, None where it was never set, as PostgreSQL has it."""
+        return {
+            name: {
+                key: {column: row.get(column) for column in (*TABLES[name].columns, "at")} for key, row in rows.items()
+            }
+            for name, rows in self.tables.items()
+        }
+
+
+class OnlyWhatWasRead:
+    """The state, where a decision may look only at the rows that it said it would read."""
+
+    def __init__(self, state: State, places: Collection[tuple[str, Key]]) -> None:
+        self._state, self._places = state, set(places)
+
+    def get(self, table: str, *key: Any) -> Row | None:
+        if (table, key) not in self._places:
+            raise KeyError(f"{table} {key!r} was not to be read")
+        return self._state.get(table, *key)
+
+
+class Ledger:
+    """A log whose every entry is applied at once. What is in flight looks the same to a decision."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = chain([])
+        self.state = State()
+
+    def submit(self, command: c.AnyCommand, now_us: int = VOTING_US) -> Decision:
+        """Decides on the bytes of the command, as the leader does, and records what comes of it."""
+        received = c.decode_command(c.encode_command(command))
+        decision = decide(OnlyWhatWasRead(self.state, reads(received)), received, now_us)
+        if not isinstance(decision, Refusal | Known):
+            self.record(decision)
+        return decision
+
+    def record(self, drafts: Sequence[Draft]) -> None:
+        for entry in chain(drafts, after=self.entries[-1]):
+            self.entries.append(entry)
+            self.state.apply(entry)
+
+    def record_all(self, commands: Iterable[c.AnyCommand]) -> None:
+        """Every one of these must be accepted."""
+        for command in commands:
+            decision = self.submit(command)
+            assert not isinstance(decision, Refusal | Known), (type(command).__name__, decision)
+
+
+def name16(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()[:16]
+
+
+def stuff(length: int, *parts: object) -> bytes:
+    """Made-up bytes, the same for the same parts."""
+    return hashlib.shake_256(repr(parts).encode()).digest(length)
+
+
+class Life:
+    """One election with `voters` voters and `trustees` trustees, command by command. `label` tells lives apart."""
+
+    def __init__(self, label: str = "one", voters: int = 3, trustees: int = 2, closes_us: int = CLOSES_US) -> None:
+        self.label, self.closes_us = label, closes_us
+        self.election = name16(f"election {label}")
+        self.organiser = self.user("organiser")
+        self.voters = [f"voter {number}" for number in range(voters)]
+        self.trustees = list(range(1, trustees + 1))
+        self.leaves = [stuff(80, label, voter) for voter in self.voters]
+
+    # -- people
+
+    def command(self, *parts: object) -> bytes:
+        return stuff(16, self.label, "command", *parts)
+
+    def user(self, who: str) -> bytes:
+        return name16(f"{self.label} {who}")
+
+    def tag(self, who: str) -> bytes:
+        return stuff(32, self.label, "tag", who)
+
+    def register(self, who: str) -> c.RegisterUser:
+        return c.RegisterUser(
+            self.command("register", who), self.user(who), self.tag(who), f"{who}@example.org", b"$2b$" + who.encode()
+        )
+
+    def change_password(self, who: str) -> c.ChangePassword:
+        return c.ChangePassword(self.command("password", who), self.user(who), self.tag(who), b"$2b$new")
+
+    def identity(self, who: str) -> bytes:
+        return frame_hash("rsa-key", stuff(384, self.label, "identity", who))
+
+    def enrol(self, who: str) -> c.EnrolIdentityKey:
+        return c.EnrolIdentityKey(self.user(who), stuff(384, self.label, "identity", who), stuff(384, "signature"))
+
+    def grant(self, role: str = "organiser") -> c.GrantRole:
+        return c.GrantRole(self.organiser, role, b"")
+
+    def people(self) -> list[c.AnyCommand]:
+        people = ["organiser", *self.voters]
+        return [*map(self.register, people), *map(self.enrol, self.voters), self.grant()]
+
+    # -- the draft
+
+    def draft(self) -> c.DraftElection:
+        return c.DraftElection(self.election, self.organiser, b'{"title":"Draft"}')
+
+    def amend(self) -> c.AmendElection:
+        return c.AmendElection(self.command("amend"), self.election, self.organiser, b'{"title":"Better"}')
+
+    def new_voter(self, who: str, weight: int = 1) -> c.NewVoter:
+        return c.NewVoter(self.user(who), self.tag(who), f"{who}@example.org", stuff(32, "salt", who), weight)
+
+    def add(self, *who: str) -> c.AddVoters:
+        voters = [self.new_voter(name) for name in who]
+        return c.AddVoters(self.command("add", *who), self.election, self.organiser, voters)
+
+    def trustee(self, number: int) -> c.EnrolTrustee:
+        n = stuff(384, self.label, "trustee", number)
+        return c.EnrolTrustee(self.election, f"Trustee {number}", n, stuff(384, "proof", number))
+
+    def drafting(self) -> list[c.AnyCommand]:
+        return [self.draft(), self.amend(), self.add(*self.voters), *map(self.trustee, self.trustees)]
+
+    # -- open
+
+    @property
+    def definition(self) -> bytes:
+        trustees = [Trustee(f"Trustee {number}", self.trustee(number).n.hex()) for number in self.trustees]
+        definition = ElectionDefinition(
+            title=f"Election {self.label}",
+            questions=[QUESTION],
+            opens_us=OPENS_US,
+            closes_us=self.closes_us,
+            pad_len=64,
+            k=len(trustees) // 2 + 1,
+            trustees=trustees or [Trustee("cluster", stuff(384, self.label, "cluster").hex())],
+            registrars=[Registrar(1, stuff(384, self.label, "registrar").hex())],
+            roll=Roll(len(self.leaves), stuff(32, self.label, "roll").hex()),
+            origin=ORIGIN,
+            genesis="f" * 64,
+        )
+        return encode_definition(definition)
+
+    @property
+    def eid(self) -> bytes:
+        return election_id(self.definition)
+
+    def open(self, **changes: Any) -> c.OpenElection:
+        fields: dict[str, Any] = {
+            "election": self.election,
+            "organiser": self.organiser,
+            "definition": self.definition,
+            "leaves": self.leaves,
+            "root": stuff(32, self.label, "roll"),
+            "registrar_keys": [b"-----BEGIN PRIVATE KEY-----"],
+            "trustee_key": b"",
+        }
+        return c.OpenElection(**(fields | changes))
+
+    def issue(self, who: str, **changes: Any) -> c.IssueCredential:
+        fields: dict[str, Any] = {
+            "election": self.election,
+            "eid": self.eid,
+            "voter": self.user(who),
+            "identity": self.identity(who),
+            "blinded": stuff(384, self.label, "blinded", who),
+            "identity_sig": stuff(384, "identity sig"),
+            "blind_sig": stuff(384, "blind sig", who),
+        }
+        return c.IssueCredential(**(fields | changes))
+
+    def bpk(self, who: str) -> bytes:
+        return stuff(BALLOT_KEY_BYTES, self.label, "bpk", who)
+
+    def prefix(self, who: str) -> bytes:
+        return stuff(32, self.label, "prefix", who)
+
+    def credential(self, who: str) -> bytes:
+        return stuff(CREDENTIAL_BYTES, self.label, "credential", who)
+
+    def body(self, who: str, choice: object = "yes", eid: bytes | None = None) -> bytes:
+        envelope = stuff(64, self.label, "envelope", who, choice)
+        cast = cast_frame(eid or self.eid, self.bpk(who), self.prefix(who), self.credential(who), envelope)
+        return frame("ballot", cast, stuff(BALLOT_KEY_BYTES, "ballot sig", choice))
+
+    def cast(self, who: str, choice: object = "yes") -> c.CastBallot:
+        return c.CastBallot(self.election, self.body(who, choice))
+
+    def voting(self, *casting: str) -> list[c.AnyCommand]:
+        """Everybody asks for a credential; those named, or all, cast."""
+        return [*map(self.issue, self.voters), *map(self.cast, casting or self.voters)]
+
+    # -- after the close
+
+    def close(self, by: bytes = b"") -> c.CloseElection:
+        return c.CloseElection(self.election, by)
+
+    def cancel(self) -> c.CancelElection:
+        return c.CancelElection(self.election, self.organiser)
+
+    def publish(self, chunk: int, bodies: Sequence[bytes], *, last: bool) -> c.PublishBallots:
+        return c.PublishBallots(self.election, chunk, last, list(bodies))
+
+    def board(self, *casting: str) -> list[c.AnyCommand]:
+        """The ballots of those named, or of all, in two chunks."""
+        bodies = sorted(map(self.body, casting or self.voters), key=lambda body: hashlib.sha256(body).digest())
+        return [self.publish(0, bodies[:1], last=False), self.publish(1, bodies[1:], last=True)]
+
+    def erase(self, first: int = 1, last: int = 1, *, final: bool = True) -> c.EraseCasts:
+        return c.EraseCasts(self.election, first, last, final)
+
+    def claim(self, who: str, eid: bytes | None = None) -> c.ClaimUnused:
+        eid = eid or self.eid
+        return c.ClaimUnused(
+            self.election, eid, self.bpk(who), self.prefix(who), self.credential(who), stuff(256, "claim")
+        )
+
+    def release(self, number: int, size: int = 1_000_000) -> c.ReleaseTrusteeKey:
+        p, q = stuff(192, self.label, "p", number), stuff(192, self.label, "q", number)
+        return c.ReleaseTrusteeKey(self.election, number, p, q, size, stuff(32, "root"), stuff(384, "release"))
+
+    def seeds(self, chunk: int, *, last: bool) -> c.PublishSeeds:
+        return c.PublishSeeds(self.election, chunk, last, [stuff(32, "seed", chunk), b""])
+
+    def tally(self) -> c.PublishTally:
+        return c.PublishTally(self.election, b'{"version":1}')
+
+    def attest(self, node: int, document: bytes = b'{"version":1}') -> c.AttestTally:
+        return c.AttestTally(self.election, node, hashlib.sha256(document).digest(), stuff(384, "attest", node))
+
+    def ending(self) -> list[c.AnyCommand]:
+        """From the close to the last attestation; the last voter claims that its credential was never cast."""
+        casting = self.voters[:-1]
+        return [
+            self.close(),
+            *self.board(*casting),
+            self.erase(1, 2, final=False),
+            self.erase(3, 9),
+            self.claim(self.voters[-1]),
+            *map(self.release, self.trustees),
+            self.seeds(0, last=False),
+            self.seeds(1, last=True),
+            self.tally(),
+            self.attest(1),
+            self.attest(2, b"another count"),
+        ]
+
+    def whole(self) -> list[c.AnyCommand]:
+        """Every kind of command but the cancelling, in an order in which each is accepted."""
+        return [
+            *self.people(),
+            self.change_password("organiser"),
+            *self.drafting(),
+            self.open(),
+            *self.voting(*self.voters[:-1]),
+            *self.ending(),
+        ]

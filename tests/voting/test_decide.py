@@ -1,0 +1,575 @@
+"""What is decided: every refusal by its name, and the same command again is the same entry, for every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ballot.ledger.decision import Draft, Known, Refusal
+from ballot.ledger.entry import decode_map
+from ballot.voting import commands as c
+from ballot.voting.definition import MAX_TRUSTEES
+from tests.support.life import CLOSES_US, OPENS_US, VOTING_US, Ledger, Life, stuff
+
+LIFE = Life()
+OTHER = Life("other")
+
+
+def ledger(*commands: c.AnyCommand) -> Ledger:
+    made = Ledger()
+    made.record_all(commands)
+    return made
+
+
+def drafted() -> Ledger:
+    return ledger(*LIFE.people(), *LIFE.drafting())
+
+
+def opened() -> Ledger:
+    made = drafted()
+    made.record_all([LIFE.open()])
+    return made
+
+
+def voted(*casting: str) -> Ledger:
+    made = opened()
+    made.record_all(LIFE.voting(*casting))
+    return made
+
+
+def closed() -> Ledger:
+    made = voted()
+    made.record_all([LIFE.close()])
+    return made
+
+
+def published() -> Ledger:
+    made = closed()
+    made.record_all(LIFE.board())
+    return made
+
+
+def tallied() -> Ledger:
+    made = published()
+    made.record_all([LIFE.tally()])
+    return made
+
+
+def cancelled() -> Ledger:
+    made = opened()
+    made.record_all([LIFE.cancel()])
+    return made
+
+
+def refused(made: Ledger, command: c.AnyCommand, name: str, now_us: int = VOTING_US) -> None:
+    decision = made.submit(command, now_us)
+    assert isinstance(decision, Refusal), decision
+    assert decision.name == name
+    assert decision.detail
+
+
+def accepted(made: Ledger, command: c.AnyCommand, now_us: int = VOTING_US) -> list[Draft]:
+    decision = made.submit(command, now_us)
+    assert isinstance(decision, list), decision
+    return decision
+
+
+# -- asking again
+
+WHOLE = LIFE.whole()
+
+
+def everything() -> list[c.AnyCommand]:
+    return [*WHOLE, OTHER.register("organiser"), OTHER.draft(), OTHER.cancel()]
+
+
+def test_every_command_there_is_is_among_them() -> None:
+    assert {type(command) for command in everything()} == set(get_args(c.AnyCommand))
+
+
+def test_the_same_command_at_once_again_is_the_same_entry() -> None:
+    made = Ledger()
+    for command in everything():
+        accepted(made, command)
+        index = made.entries[-1].index
+        assert made.submit(command) == Known(index), type(command).__name__
+
+
+def test_the_same_command_at_the_end_of_it_all_is_still_the_same_entry() -> None:
+    """Whatever has happened since: a retry must never be refused, nor recorded twice. A cast's trace is erased."""
+    made = Ledger()
+    index: dict[int, int] = {}
+    for number, command in enumerate(everything()):
+        accepted(made, command)
+        index[number] = made.entries[-1].index
+    for number, command in enumerate(everything()):
+        if not isinstance(command, c.CastBallot):
+            assert made.submit(command) == Known(index[number]), type(command).__name__
+
+
+def test_a_cast_is_known_until_its_trace_is_erased() -> None:
+    made = closed()
+    cast = LIFE.cast(LIFE.voters[0])
+    index = next(entry.index for entry in made.entries if entry.private == cast.body)
+    assert made.submit(cast) == Known(index)
+    made.record_all(LIFE.board())
+    assert made.submit(cast) == Known(index)
+    made.record_all([LIFE.erase()])
+    refused(made, cast, "ElectionClosed")
+
+
+def test_a_credential_is_known_after_the_close_and_under_a_newer_identity_key() -> None:
+    """The same `blinded` gets the same answer for ever (protocol.md, message 5)."""
+    made = closed()
+    issue = LIFE.issue(LIFE.voters[0])
+    index = next(entry.index for entry in made.entries if entry.kind == "CredentialIssued")
+    made.record_all([c.EnrolIdentityKey(LIFE.user(LIFE.voters[0]), stuff(384, "newer"), b"")])
+    assert made.submit(issue) == Known(index)
+
+
+# -- accounts
+
+
+def test_an_address_with_an_account_gets_no_second_one() -> None:
+    made = ledger(LIFE.register("ada"))
+    refused(made, c.RegisterUser(stuff(16), stuff(16), LIFE.tag("ada"), "", b""), "AddressTaken")
+
+
+def test_a_voter_who_registers_keeps_the_id_the_roll_gave() -> None:
+    made = ledger(*LIFE.people(), LIFE.draft(), LIFE.add("ada"))
+    [draft] = accepted(made, c.RegisterUser(stuff(16), b"another id......", LIFE.tag("ada"), "ada@example.org", b"$"))
+    assert decode_map(draft.public)["user"] == LIFE.user("ada")
+
+
+def test_personal_data_is_never_public() -> None:
+    made = Ledger()
+    made.record_all(WHOLE)
+    for entry in made.entries:
+        for secret in (b"@example.org", b"$2b$", LIFE.tag("organiser"), b"PRIVATE KEY"):
+            assert secret not in entry.public, entry.kind
+
+
+def test_only_the_accounts_own_password_is_changed() -> None:
+    made = ledger(LIFE.register("ada"), LIFE.register("bo"))
+    refused(made, c.ChangePassword(stuff(16), LIFE.user("cy"), LIFE.tag("cy"), b"$"), "UnknownUser")
+    refused(made, c.ChangePassword(stuff(16), LIFE.user("bo"), LIFE.tag("ada"), b"$"), "UnknownUser")
+
+
+def test_only_a_user_enrols_an_identity_key_and_may_replace_it() -> None:
+    made = ledger(LIFE.register("ada"), LIFE.enrol("ada"))
+    refused(made, LIFE.enrol("bo"), "UnknownUser")
+    accepted(made, c.EnrolIdentityKey(LIFE.user("ada"), stuff(384, "newer"), b""))
+    row = made.state.get("users", LIFE.user("ada"))
+    assert row is not None
+    assert row["identity_n"] == stuff(384, "newer")
+
+
+def test_only_known_roles_go_to_known_users() -> None:
+    made = ledger(*LIFE.people())
+    refused(made, LIFE.grant("king"), "UnknownRole")
+    refused(made, c.GrantRole(stuff(16), "admin", b""), "UnknownUser")
+    accepted(made, LIFE.grant("admin"))
+
+
+# -- the draft
+
+DRAFT_ONLY: list[Callable[[], c.AnyCommand]] = [LIFE.amend, lambda: LIFE.add("new"), lambda: LIFE.trustee(9)]
+
+
+@pytest.mark.parametrize("make", DRAFT_ONLY, ids=["amend", "add", "trustee"])
+def test_a_draft_changes_only_while_it_is_one(make: Callable[[], c.AnyCommand]) -> None:
+    refused(Ledger(), make(), "UnknownElection")
+    for made in (opened(), cancelled(), closed(), tallied()):
+        if make != LIFE.amend:
+            refused(made, make(), "NotADraft")
+    made = opened()
+    refused(made, c.AmendElection(stuff(16), LIFE.election, LIFE.organiser, b"{}"), "NotADraft")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        c.AmendElection(stuff(16), LIFE.election, LIFE.user("bo"), b"{}"),
+        c.AddVoters(stuff(16), LIFE.election, LIFE.user("bo"), []),
+        LIFE.open(organiser=LIFE.user("bo")),
+        LIFE.close(LIFE.user("bo")),
+        c.CancelElection(LIFE.election, LIFE.user("bo")),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_only_the_organiser_acts_on_an_election(command: c.AnyCommand) -> None:
+    refused(drafted(), command, "NotOrganiser")
+
+
+def test_a_voter_is_on_the_roll_once_however_often_it_is_listed() -> None:
+    made = ledger(*LIFE.people(), LIFE.draft())
+    command = c.AddVoters(stuff(16), LIFE.election, LIFE.organiser, [LIFE.new_voter("a"), LIFE.new_voter("a", 5)])
+    [draft] = accepted(made, command)
+    assert decode_map(draft.public)["voters"] == [[LIFE.user("a"), 1]]
+    [draft] = accepted(made, c.AddVoters(b"again", LIFE.election, LIFE.organiser, [LIFE.new_voter("a", 5)]))
+    assert decode_map(draft.public)["voters"] == []
+    row = made.state.get("elections", LIFE.election)
+    assert row is not None
+    assert row["roll_size"] == 1
+
+
+def test_a_voter_with_an_account_is_listed_under_its_id() -> None:
+    made = ledger(LIFE.register("ada"), LIFE.draft())
+    voter = c.NewVoter(b"another id......", LIFE.tag("ada"), "ada@example.org", stuff(32), 1)
+    [draft] = accepted(made, c.AddVoters(stuff(16), LIFE.election, LIFE.organiser, [voter]))
+    assert decode_map(draft.public)["voters"] == [[LIFE.user("ada"), 1]]
+
+
+def test_one_id_for_two_addresses_is_on_the_roll_once() -> None:
+    """Two rows of one key in one entry would fold differently in a table and in a dictionary."""
+    made = ledger(*LIFE.people(), LIFE.draft())
+    voters = [c.NewVoter(LIFE.user("a"), LIFE.tag(who), who, stuff(32), weight) for who, weight in (("a", 1), ("b", 2))]
+    [draft] = accepted(made, c.AddVoters(stuff(16), LIFE.election, LIFE.organiser, voters))
+    assert decode_map(draft.public)["voters"] == [[LIFE.user("a"), 1]]
+
+
+def test_trustees_are_numbered_in_the_order_they_enrol() -> None:
+    made = drafted()
+    assert [key for key in made.state.tables["trustees"]] == [(LIFE.election, 1), (LIFE.election, 2)]
+
+
+def test_a_trustee_key_is_enrolled_once_whatever_else_differs() -> None:
+    """Two trustees with one key could never be put into a definition, and none can be taken back."""
+    made = drafted()
+    index = next(entry.index for entry in made.entries if entry.kind == "TrusteeEnrolled")
+    again = c.EnrolTrustee(LIFE.election, "Another name", LIFE.trustee(1).n, stuff(384, "another proof"))
+    assert made.submit(again) == Known(index)
+
+
+def test_there_are_no_more_trustees_than_a_definition_may_have() -> None:
+    made = ledger(*LIFE.people(), LIFE.draft())
+    for number in range(1, MAX_TRUSTEES + 1):
+        accepted(made, LIFE.trustee(number))
+    refused(made, LIFE.trustee(MAX_TRUSTEES + 1), "TooManyTrustees")
+
+
+# -- opening
+
+
+def test_opening_freezes_the_roll_and_the_definition_in_that_order() -> None:
+    roll, opening = accepted(drafted(), LIFE.open())
+    assert (roll.kind, opening.kind) == ("RollFrozen", "ElectionOpened")
+    assert decode_map(opening.public)["eid"] == LIFE.eid
+
+
+def test_an_opening_cut_short_after_the_roll_is_taken_up_again() -> None:
+    """Two entries may be parted by a change of leader."""
+    made = drafted()
+    roll, opening = accepted(drafted(), LIFE.open())
+    made.record([roll])
+    refused(made, LIFE.open(root=stuff(32, "another")), "RollChanged")
+    assert [draft.kind for draft in accepted(made, LIFE.open())] == ["ElectionOpened"]
+
+
+def test_another_definition_does_not_open_an_election_twice() -> None:
+    made = opened()
+    other = Life(closes_us=CLOSES_US + 1)
+    refused(made, LIFE.open(definition=other.definition), "AlreadyOpened")
+
+
+def test_a_roll_that_changed_meanwhile_or_is_empty_is_not_opened() -> None:
+    made = drafted()
+    refused(made, LIFE.open(leaves=LIFE.leaves[:-1]), "RollChanged")
+    refused(made, LIFE.open(leaves=[*LIFE.leaves, b"leaf"]), "RollChanged")
+    refused(ledger(*LIFE.people(), LIFE.draft()), LIFE.open(leaves=[]), "RollChanged")
+
+
+def test_a_trustee_who_enrolled_meanwhile_is_not_left_out() -> None:
+    """Its key would be no part of the definition, yet it could release it."""
+    made = drafted()
+    accepted(made, LIFE.trustee(3))
+    refused(made, LIFE.open(), "TrusteesChanged")
+    alone = Life("alone", trustees=0)
+    made = ledger(*alone.people(), *alone.drafting())
+    accepted(made, alone.open())
+    late = ledger(*alone.people(), *alone.drafting(), alone.trustee(1), alone.trustee(2))
+    refused(late, alone.open(), "TrusteesChanged")
+
+
+@pytest.mark.parametrize("definition", [b"", b"{}", LIFE.definition + b" ", LIFE.definition[:-1]])
+def test_a_definition_that_cannot_be_read_is_refused_before_it_is_recorded(definition: bytes) -> None:
+    """Every node folds what is recorded: it would stop them all."""
+    refused(drafted(), LIFE.open(definition=definition), "BadDefinition")
+
+
+def test_only_an_existing_draft_is_opened() -> None:
+    refused(Ledger(), LIFE.open(), "UnknownElection")
+    made = drafted()
+    accepted(made, LIFE.cancel())
+    refused(made, LIFE.open(), "NotADraft")
+
+
+# -- voting
+
+VOTING: list[Callable[[], c.AnyCommand]] = [lambda: LIFE.issue(LIFE.voters[0]), lambda: LIFE.cast(LIFE.voters[0])]
+
+
+@pytest.mark.parametrize("make", VOTING, ids=["issue", "cast"])
+def test_voting_is_possible_from_the_opening_to_the_close_and_not_a_microsecond_more(
+    make: Callable[[], c.AnyCommand],
+) -> None:
+    refused(Ledger(), make(), "UnknownElection")
+    refused(drafted(), make(), "ElectionNotOpen")
+    refused(opened(), make(), "ElectionNotOpen", OPENS_US - 1)
+    accepted(opened(), make(), OPENS_US)
+    accepted(opened(), make(), CLOSES_US - 1)
+    refused(opened(), make(), "ElectionClosed", CLOSES_US)
+    refused(cancelled(), make(), "ElectionCancelled")
+    made = opened()
+    made.record_all([LIFE.close()])
+    refused(made, make(), "ElectionClosed", OPENS_US)
+
+
+def test_an_election_that_is_closed_by_hand_has_no_end_of_its_own() -> None:
+    life = Life(closes_us=0)
+    made = ledger(*life.people(), *life.drafting(), life.open())
+    accepted(made, life.issue(life.voters[0]), CLOSES_US * 2)
+
+
+def test_a_credential_goes_only_to_a_voter_on_the_roll_with_the_identity_key_in_force() -> None:
+    made = opened()
+    voter = LIFE.voters[0]
+    refused(made, LIFE.issue(voter, eid=OTHER.eid), "WrongElection")
+    refused(made, LIFE.issue("organiser"), "NotOnRoll")
+    refused(made, LIFE.issue(voter, identity=LIFE.identity("bo")), "WrongIdentityKey")
+    accepted(made, c.EnrolIdentityKey(LIFE.user(voter), stuff(384, "newer"), b""))
+    refused(made, LIFE.issue(voter), "WrongIdentityKey")
+
+
+def test_a_voter_on_the_roll_without_an_account_has_no_identity_key() -> None:
+    made = ledger(LIFE.register("organiser"), *LIFE.drafting(), LIFE.open())
+    refused(made, LIFE.issue(LIFE.voters[0]), "WrongIdentityKey")
+
+
+def test_a_voter_gets_one_credential() -> None:
+    made = opened()
+    voter = LIFE.voters[0]
+    accepted(made, LIFE.issue(voter))
+    refused(made, LIFE.issue(voter, blinded=stuff(384, "another")), "AlreadyIssued")
+    accepted(made, LIFE.issue(LIFE.voters[1]))
+
+
+def test_a_credential_is_spent_once() -> None:
+    made = opened()
+    accepted(made, LIFE.cast("a", "yes"))
+    refused(made, LIFE.cast("a", "no"), "AlreadyCast")
+    accepted(made, LIFE.cast("b", "no"))
+
+
+def test_the_private_part_of_a_cast_is_the_ballot_itself_and_nothing_else_of_it_is_public() -> None:
+    made = opened()
+    [draft] = accepted(made, LIFE.cast("a"))
+    assert draft.private == LIFE.body("a")
+    assert decode_map(draft.public) == {"election": LIFE.election, "eid": LIFE.eid}
+
+
+def test_a_ballot_is_cast_in_its_own_election() -> None:
+    refused(opened(), c.CastBallot(LIFE.election, LIFE.body("a", eid=OTHER.eid)), "WrongElection")
+
+
+@pytest.mark.parametrize("body", [b"", LIFE.body("a")[:-1], LIFE.body("a") + b"\0"])
+def test_a_malformed_ballot_is_refused(body: bytes) -> None:
+    refused(opened(), c.CastBallot(LIFE.election, body), "MalformedBallot")
+
+
+# -- the close
+
+
+def test_an_election_closes_with_the_number_of_its_casts() -> None:
+    made = voted()
+    [draft] = accepted(made, LIFE.close(LIFE.organiser))
+    assert decode_map(draft.public)["casts"] == len(LIFE.voters)
+
+
+def test_only_an_open_election_closes() -> None:
+    refused(Ledger(), LIFE.close(), "UnknownElection")
+    refused(Ledger(), LIFE.close(LIFE.organiser), "UnknownElection")
+    refused(drafted(), LIFE.close(), "NotOpen")
+    refused(cancelled(), LIFE.close(), "NotOpen")
+
+
+def test_an_election_is_cancelled_until_it_closes() -> None:
+    refused(Ledger(), LIFE.cancel(), "UnknownElection")
+    accepted(drafted(), LIFE.cancel())
+    accepted(voted(), LIFE.cancel())
+    refused(closed(), LIFE.cancel(), "TooLate")
+    refused(tallied(), LIFE.cancel(), "TooLate")
+
+
+# -- the board
+
+BODIES = sorted(map(LIFE.body, LIFE.voters))
+
+
+def test_the_board_is_published_after_the_close_and_once() -> None:
+    for made in (Ledger(), voted(), cancelled(), published()):
+        refused(made, LIFE.publish(0, BODIES, last=True), "NotClosed")
+
+
+def test_chunks_come_in_order() -> None:
+    made = closed()
+    refused(made, LIFE.publish(1, BODIES[:1], last=False), "OutOfOrder")
+    accepted(made, LIFE.publish(0, BODIES[:1], last=False))
+    refused(made, LIFE.publish(0, BODIES[1:], last=True), "OutOfOrder")
+    accepted(made, LIFE.publish(1, BODIES[1:], last=True))
+
+
+def test_the_board_holds_as_many_ballots_as_were_cast() -> None:
+    made = closed()
+    refused(made, LIFE.publish(0, BODIES[:2], last=True), "BoardIncomplete")
+    refused(made, LIFE.publish(0, BODIES, last=False), "BoardIncomplete")
+    refused(made, LIFE.publish(0, [*BODIES, b"one more"], last=True), "BoardIncomplete")
+    refused(made, LIFE.publish(0, [*BODIES, b"one more"], last=False), "BoardIncomplete")
+    refused(made, LIFE.publish(0, [*BODIES[:2], BODIES[0]], last=True), "BoardIncomplete")
+    accepted(made, LIFE.publish(0, BODIES[:2], last=False))
+    refused(made, LIFE.publish(1, BODIES[1:], last=False), "BoardIncomplete")
+    accepted(made, LIFE.publish(1, BODIES[2:], last=True))
+
+
+def test_an_election_without_a_cast_has_an_empty_board() -> None:
+    made = opened()
+    made.record_all([LIFE.close(), LIFE.publish(0, [], last=True), LIFE.erase(), LIFE.tally()])
+
+
+def test_casts_are_erased_only_after_they_were_published() -> None:
+    for made in (Ledger(), voted(), closed()):
+        refused(made, LIFE.erase(), "NotPublished")
+
+
+def test_keys_are_released_only_for_the_whole_board_by_trustees_of_the_election() -> None:
+    for made in (Ledger(), opened(), closed()):
+        refused(made, LIFE.release(1), "NotPublished")
+    made = published()
+    size = made.entries[-1].index
+    refused(made, LIFE.release(1, size - 1), "CheckpointTooEarly")
+    refused(made, LIFE.release(3, size), "UnknownTrustee")
+    refused(made, LIFE.release(0, size), "UnknownTrustee")
+    accepted(made, LIFE.release(1, size))
+
+
+def test_the_clusters_own_key_is_released_as_trustee_1() -> None:
+    life = Life("alone", trustees=0)
+    made = ledger(*life.people(), *life.drafting(), life.open(), *life.voting(), life.close(), *life.board())
+    accepted(made, life.release(1))
+
+
+def test_seeds_follow_the_board_in_order() -> None:
+    refused(closed(), LIFE.seeds(0, last=True), "NotPublished")
+    refused(tallied(), LIFE.seeds(0, last=True), "NotPublished")
+    made = published()
+    refused(made, LIFE.seeds(1, last=True), "OutOfOrder")
+    accepted(made, LIFE.seeds(0, last=False))
+    refused(made, c.PublishSeeds(LIFE.election, 0, True, []), "OutOfOrder")
+
+
+def test_the_count_follows_the_board() -> None:
+    refused(Ledger(), LIFE.tally(), "NotPublished")
+    refused(closed(), LIFE.tally(), "NotPublished")
+
+
+def test_nodes_attest_a_count_that_is_there() -> None:
+    refused(Ledger(), LIFE.attest(1), "NotTallied")
+    refused(published(), LIFE.attest(1), "NotTallied")
+
+
+def test_a_count_that_differs_makes_the_election_disputed() -> None:
+    made = tallied()
+    [draft] = accepted(made, LIFE.attest(1))
+    assert decode_map(draft.public)["agrees"] is True
+    row = made.state.get("elections", LIFE.election)
+    assert row is not None
+    assert row["disputed"] is False
+    [draft] = accepted(made, LIFE.attest(2, b"another count"))
+    assert decode_map(draft.public)["agrees"] is False
+    row = made.state.get("elections", LIFE.election)
+    assert row is not None
+    assert row["disputed"] is True
+
+
+def test_unused_credentials_are_claimed_after_the_close_in_their_own_election() -> None:
+    for made in (Ledger(), voted("voter 0")):
+        refused(made, LIFE.claim("voter 2"), "NotClosed")
+    made = voted("voter 0")
+    accepted(made, LIFE.close())
+    refused(made, LIFE.claim("voter 2", eid=OTHER.eid), "WrongElection")
+    accepted(made, LIFE.claim("voter 2"))
+    row = made.state.get("elections", LIFE.election)
+    assert row is not None
+    assert row["unused"] == 1
+
+
+def test_a_credential_that_was_cast_is_not_claimed_as_unused() -> None:
+    """Ballots plus claims above what was issued proves that the registrar minted: nobody may fake that."""
+    refused(closed(), LIFE.claim("voter 0"), "AlreadyCast")
+
+
+# -- commands as bytes
+
+
+@pytest.mark.parametrize("command", WHOLE, ids=lambda command: type(command).__name__)
+def test_a_command_comes_back_from_its_bytes(command: c.AnyCommand) -> None:
+    data = c.encode_command(command)
+    assert c.decode_command(data) == command
+    for bad in (data + b"\0", data[:-1], b"\x91" + data[1:]):
+        with pytest.raises(c.CommandError):
+            c.decode_command(bad)
+
+
+def altered(command: c.AnyCommand, field: str, value: Any) -> bytes:
+    return c.encode_command(msgspec.structs.replace(command, **{field: value}))
+
+
+NUMBERS = [
+    (LIFE.publish(0, [], last=True), "chunk"),
+    (LIFE.seeds(0, last=True), "chunk"),
+    (LIFE.erase(), "first"),
+    (LIFE.erase(), "last"),
+    (LIFE.release(1), "number"),
+    (LIFE.release(1), "size"),
+    (LIFE.attest(1), "node"),
+]
+
+
+@pytest.mark.parametrize(("command", "field"), NUMBERS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("number", [-1, 2**63, 2**64 - 1])
+def test_a_number_that_the_tables_cannot_hold_is_no_command(command: c.AnyCommand, field: str, number: int) -> None:
+    with pytest.raises(c.CommandError):
+        c.decode_command(altered(command, field, number))
+
+
+@pytest.mark.parametrize("weight", [-1, 0, 2**32])
+def test_a_weight_that_the_roll_cannot_hold_is_no_command(weight: int) -> None:
+    add = c.AddVoters(stuff(16), LIFE.election, LIFE.organiser, [LIFE.new_voter("a", weight)])
+    with pytest.raises(c.CommandError):
+        c.decode_command(c.encode_command(add))
+
+
+@pytest.mark.parametrize(("command", "field"), [(LIFE.grant(), "role"), (LIFE.trustee(1), "name")])
+def test_text_that_the_tables_cannot_hold_is_no_command(command: c.AnyCommand, field: str) -> None:
+    with pytest.raises(c.CommandError):
+        c.decode_command(altered(command, field, "a\0b"))
+
+
+def test_text_that_is_not_utf_8_is_no_command() -> None:
+    data = c.encode_command(LIFE.grant())
+    with pytest.raises(c.CommandError):
+        c.decode_command(data.replace(b"organiser", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff"))
+
+
+@given(st.binary(max_size=80))
+def test_no_bytes_make_the_decoder_raise_anything_else(data: bytes) -> None:
+    for tried in (data, b"\x94\xa9GrantRole" + data):
+        try:
+            c.decode_command(tried)
+        except c.CommandError:
+            pass
