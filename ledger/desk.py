@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from .clock import Clock
-from .decision import Draft, Known, Refusal
+from .decision import Decision, Draft, Known, Refusal
 from .entry import Entry
 from .machine import StateMachine
 from .raft.core import LEADER, RaftCore
@@ -99,7 +99,7 @@ class Desk:
             raise NotLeader(self._core.leader)
         last = cast(Entry, self._core.log.last)
         # The time the entry will carry: a clock that is behind the log must not reopen what is closed (rule R8).
-        decision = self._machine.decide(order.command, max(self._clock.now_us(), last.time_us + 1))
+        decision = self._judge(order.command, max(self._clock.now_us(), last.time_us + 1))
         if isinstance(decision, Refusal):
             log.info("refused", extra={"refusal": decision.name})
             return Verdict(last.term, last.index, False, decision.name, decision.detail)
@@ -110,6 +110,14 @@ class Desk:
         if order.receipt:
             self._want(verdict.index)
         return verdict
+
+    def _judge(self, command: bytes, now_us: int) -> Decision:
+        try:
+            return self._machine.decide(command, now_us)
+        except Exception:
+            # Our bug; but a command that ends one leader would be sent on to the next, and end that too.
+            log.exception("deciding on a command failed")
+            return Refusal("InternalError", "the command could not be decided; the error was logged")
 
     def _propose(self, drafts: Sequence[Draft]) -> Verdict:
         tickets: list[Ticket] = self._core.propose(drafts)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 import psycopg
 from psycopg import AsyncConnection, sql
 
-from .entry import SALT_BYTES, Entry, parse
+from .entry import SALT_BYTES, Entry, EntryError, check_link, parse
 from .frame import u64
 from .raft.log import Durable
 from .raft.messages import Conf, HardState, Write
@@ -56,7 +57,10 @@ class LogTable:
         self.epoch = 0
 
     async def open(self) -> Durable:
-        """Fences off any other writer, then reads where the log stands. Raises UnsafeDatabase, psycopg.Error."""
+        """Fences off any other writer, then reads where the log stands.
+
+        Raises UnsafeDatabase, EntryError (the newest entries are damaged), psycopg.Error.
+        """
         self._writer = await AsyncConnection.connect(self._dsn, autocommit=True, prepare_threshold=0)
         self._reader = await AsyncConnection.connect(self._dsn, autocommit=True, prepare_threshold=0)
         await self._check_settings()
@@ -80,7 +84,8 @@ class LogTable:
         while not (await self._one(self._writer, "select pg_try_advisory_lock(%b)", (WRITER_LOCK,)))[0]:
             await self._writer.execute(
                 "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted"
-                " and (classid::bigint << 32) + objid::bigint = %b and pid <> pg_backend_pid()",
+                " and (classid::bigint << 32) + objid::bigint = %b and pid <> pg_backend_pid()"
+                " and database = (select oid from pg_database where datname = current_database())",
                 (WRITER_LOCK,),
             )
             await asyncio.sleep(0.05)
@@ -93,8 +98,13 @@ class LogTable:
         tail: list[Entry] = []
         first = max(1, min(commit, last))
         while last and first <= last:
-            tail += await self.read(first, last)
-            first = tail[-1].index + 1
+            batch = await self.read(first, last)
+            if not batch or batch[0].index != first:
+                raise EntryError(f"entry {first} is missing from the log")
+            tail += batch
+            first = batch[-1].index + 1
+        for before, entry in pairwise(tail):
+            check_link(before, entry)
         return Durable(HardState(term, vote, commit), terms, await self._confs(), tail)
 
     async def _confs(self) -> list[tuple[int, Conf]]:

@@ -178,6 +178,8 @@ class Leadership:
             self._on_refusal(progress, message)
         else:
             self._on_match(message.sender, progress, message.match)
+        if not progress.probing and not progress.inflight and progress.next > progress.match + 1:
+            progress.probe()  # all is answered, and yet something did not arrive
 
     def _on_refusal(self, progress: Progress, message: AppendReply) -> None:
         stale = message.refused != progress.next - 1 if progress.probing else message.refused <= progress.match

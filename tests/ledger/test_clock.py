@@ -142,7 +142,10 @@ def test_a_change_of_leader_forgets_the_samples_and_keeps_the_correction() -> No
 
 def test_all_clocks_agree_once_corrected() -> None:
     leader = seen(500, -40)
-    corrected = [leader.correction_us, *(offset + (leader.correction_for(peer) or 0) for peer, offset in ((2, 500), (3, -40)))]
+    corrected = [
+        leader.correction_us,
+        *(offset + (leader.correction_for(peer) or 0) for peer, offset in ((2, 500), (3, -40))),
+    ]
     assert corrected == [leader.correction_us] * 3
 
 

@@ -29,7 +29,11 @@ def members(voters: int, learners: int = 0) -> Membership:
     modulus = rsa.modulus(long_key(1))
     records = [
         NodeRecord(
-            number, f"{ORIGIN}/node{number}", node_key(number).public_key().public_bytes_raw(), modulus, number <= voters
+            number,
+            f"{ORIGIN}/node{number}",
+            node_key(number).public_key().public_bytes_raw(),
+            modulus,
+            number <= voters,
         )
         for number in range(1, voters + learners + 1)
     ]

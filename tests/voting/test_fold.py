@@ -210,7 +210,10 @@ def test_a_credential_is_remembered_by_the_hash_of_what_was_blinded() -> None:
 def test_a_cast_is_remembered_by_its_key_until_the_final_erasure() -> None:
     [cast] = changes("BallotCast")["casts"]
     assert cast.key == (LIFE.eid, key_hash(LIFE.bpk("voter 0")))
-    assert cast.values == {"name": hashlib.sha256(LIFE.body("voter 0")).digest(), "cast_at": of_kind("BallotCast").index}
+    assert cast.values == {
+        "name": hashlib.sha256(LIFE.body("voter 0")).digest(),
+        "cast_at": of_kind("BallotCast").index,
+    }
     assert [change for change in fold(of_kind("PrivateErased")) if change.table != "commands"] == []
     assert Clear("casts", "eid", LIFE.eid) in fold(of_kind("PrivateErased", 1))
     assert WHOLE.state.tables["casts"] == {}
