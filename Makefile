@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test unit lint fmt clean
+.PHONY: help venv demo up test unit cluster-test docs-test mutations lint fmt clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 venv: $(STAMP) ## make the virtual environment .venv with pinned versions
 
@@ -33,6 +33,15 @@ test: lint ## check style and types, then run every test
 
 unit: $(STAMP) ## run the quick tests, which start no server
 	$(BIN)/python -m pytest -m 'not cluster and not demo'
+
+cluster-test: $(STAMP) ## run the tests that start real servers
+	$(BIN)/python -m pytest -m cluster
+
+docs-test: $(STAMP) ## run the README's commands, the demo among them
+	$(BIN)/python -m pytest -m demo
+
+mutations: $(STAMP) ## remove each guard of the Raft core and see its scenario fail
+	$(BIN)/python -m tests.support.mutations
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .

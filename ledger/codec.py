@@ -44,7 +44,7 @@ def decode(data: Any, sender: int, to: int) -> Message:
     if len(values) != len(names):
         raise CodecError(f"{kind.__name__} with {len(values)} fields")
     read = [_decode_field(name, value) for name, value in zip(names, values, strict=True)]
-    message = cast(Message, kind(sender, to, *read))
+    message = kind(sender, to, *read)
     if isinstance(message, Append):
         _check_places(message)
     return message

@@ -78,7 +78,7 @@ class Facts:
     def _merge(self, index: int, changes: list[Change]) -> None:
         for change in changes:
             if isinstance(change, Clear):
-                self._forget_table(change.table)
+                self._clear(index, change)
                 continue
             place = (change.table, change.key)
             if place in self._kept:
@@ -89,9 +89,11 @@ class Facts:
                 if not flying:
                     del self._in_flight[place]
 
-    def _forget_table(self, table: str) -> None:
-        for place in [place for place in self._kept if place[0] == table]:
-            del self._kept[place]
+    def _clear(self, index: int, change: Clear) -> None:
+        """Rows that are gone stay known as gone: a batch may wait that counts on every row it asked for."""
+        for place, row in self._kept.items():
+            if place[0] == change.table and row is not None and row.get(change.column) == change.value:
+                self._kept[place] = row if row["at"] > index else None
 
 
 async def _select(connection: AsyncConnection[Any], name: str, keys: Sequence[Key]) -> dict[Key, Row | None]:

@@ -12,7 +12,7 @@ from ballot.client.api import Api, NoAnswer, Public, Refused, unb64
 from ballot.client.log import Log
 from ballot.client.trust import Fork, Trust, Untrusted
 from ballot.client.vote import Election
-from ballot.client.voter import NotReady, Voter
+from ballot.client.voter import NotReady, OwnKeys, Voter
 from ballot.client.wallet import MemoryStore, decode_secrets
 from ballot.ledger import rsa
 from ballot.ledger.frame import frame, frame_hash
@@ -326,3 +326,9 @@ def test_a_voter_finds_the_own_ballot_among_the_names_on_the_board(scene: Scene)
 def test_the_ballot_key_of_the_wallet_signs_the_cast(scene: Scene) -> None:
     election = run(scene.ready())
     assert parse_ballot(scene.voter.fill_in(election, ANSWERS)).bpk == rsa.modulus(ballot_key())
+
+
+def test_a_voter_can_make_keys_without_help() -> None:
+    first, second = run(OwnKeys().make(2048)), run(OwnKeys().make(2048))
+    assert first.key_size == 2048
+    assert first.private_numbers() != second.private_numbers()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import msgpack
@@ -107,7 +108,7 @@ def test_what_is_no_message_is_refused(data: Any) -> None:
 def test_an_entry_whose_parts_do_not_belong_together_is_refused() -> None:
     head, public, private, salt = to_wire(ENTRIES[2])
     decode(appending([head, public, private, salt], prev=2), 1, 2)
-    for parts in (
+    bad: list[Any] = [
         [head, public, b"other", salt],
         [head, b"\x80", private, salt],
         [head[:-1], public, private, salt],
@@ -120,7 +121,8 @@ def test_an_entry_whose_parts_do_not_belong_together_is_refused() -> None:
         [[], public, private, salt],
         [head, public, "secret", salt],
         7,
-    ):
+    ]
+    for parts in bad:
         refused(appending(parts, prev=2))
 
 
@@ -146,7 +148,5 @@ WIRE = st.recursive(
 @given(WIRE, st.integers(0, len(MESSAGES) - 1), st.lists(WIRE, max_size=5))
 def test_no_value_makes_the_decoder_raise_anything_else(value: Any, kind: int, fields: list[Any]) -> None:
     for data in (value, [kind, 7, *fields], [kind, *fields], appending(*fields), [KINDS[AskRead], 7, fields]):
-        try:
+        with contextlib.suppress(CodecError, EntryError):
             decode(unpack(msgpack.packb(data)), 1, 2)
-        except (CodecError, EntryError):
-            pass

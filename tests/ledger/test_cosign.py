@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ballot.ledger import cosign, rsa
-from ballot.ledger.checkpoint import Checkpoint, CheckpointError, verify_note
+from ballot.ledger import rsa
+from ballot.ledger.checkpoint import Checkpoint, CheckpointError, cosign, verify_note
 from ballot.ledger.cosign import ROUND_TIMEOUT_S, Cosigner
 from ballot.ledger.membership import Membership, NodeRecord
 from ballot.ledger.merkle import Tree, leaf_hash
@@ -116,7 +117,7 @@ def from_or_to(*numbers: int) -> Callable[[Told], bool]:
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The monotonic clock, in a list that a test may change."""
     now = [1000.0]
-    monkeypatch.setattr(cosign.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 
@@ -161,7 +162,7 @@ def test_a_line_of_a_node_that_is_no_member_never_counts() -> None:
     cluster = Cluster()
     cluster.apply(10)
     cluster.want(10)
-    stranger = cosign.cosign(node_key(9), f"{ORIGIN}/node9", Checkpoint(ORIGIN, 10, tree(10).root()), 1)
+    stranger = cosign(node_key(9), f"{ORIGIN}/node9", Checkpoint(ORIGIN, 10, tree(10).root()), 1)
     cluster.leader.on_signed(9, 10, tree(10).root(), stranger)
     assert cluster.notes[1] == []
 
@@ -186,10 +187,10 @@ def test_a_line_under_another_nodes_name_or_root_or_size_never_counts() -> None:
         (2, Checkpoint(ORIGIN, 10, bytes(32))),
         (2, Checkpoint("another", 10, root)),
     ):
-        line = cosign.cosign(node_key(signer), f"{ORIGIN}/node{signer}", checkpoint, 1)
+        line = cosign(node_key(signer), f"{ORIGIN}/node{signer}", checkpoint, 1)
         cluster.leader.on_signed(2, 10, root, line)
     cluster.leader.on_signed(2, 10, root, "no line at all")
-    line = cosign.cosign(node_key(2), f"{ORIGIN}/node2", Checkpoint(ORIGIN, 9, tree(9).root()), 1)
+    line = cosign(node_key(2), f"{ORIGIN}/node2", Checkpoint(ORIGIN, 9, tree(9).root()), 1)
     cluster.leader.on_signed(2, 9, tree(9).root(), line)
     assert cluster.notes[1] == []
 

@@ -12,9 +12,9 @@ import pytest
 from psycopg import AsyncConnection
 
 from ballot.ledger.clock import Clock
+from ballot.ledger.decision import Decision, Draft, Known, Refusal
 from ballot.ledger.desk import MAX_BATCH, Desk, Verdict
 from ballot.ledger.entry import Entry, check_link, encode_map
-from ballot.ledger.decision import Decision, Draft, Known, Refusal
 from ballot.ledger.machine import StateMachine
 from ballot.ledger.raft.config import Config
 from ballot.ledger.raft.core import LEADER, RaftCore
@@ -177,8 +177,9 @@ def test_two_commands_in_one_batch_cannot_spend_one_right_twice(runner: asyncio.
 def test_nor_can_two_in_flight_nor_one_after_the_other_is_applied(runner: asyncio.Runner) -> None:
     bench = leading(runner)
     [first] = decided(bench, b"ada:vote")
-    for settle in (lambda: None, bench.persist, bench.apply):
-        settle()
+    steps: list[Callable[[], None]] = [lambda: None, bench.persist, bench.apply]
+    for step in steps:
+        step()
         [second] = decided(bench, b"bo:vote")
         assert second.refusal == "AlreadySpent"
     bench.settle()

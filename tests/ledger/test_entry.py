@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import replace
 
@@ -74,9 +75,8 @@ def test_a_changed_byte_anywhere_is_refused_or_breaks_the_chain() -> None:
     """Index, term, time, kind, prev_hash and the hash of an absent part are covered by the chain alone."""
     entry = sealed()
     following = follow(entry, notes(["next"])[0], term=7)
-    parts = to_wire(entry)
+    parts = [entry.header, entry.public, b"secret", entry.salt]
     for number, part in enumerate(parts):
-        assert part is not None
         for position in range(len(part)):
             changed = part[:position] + bytes([part[position] ^ 1]) + part[position + 1 :]
             with pytest.raises(EntryError):
@@ -139,19 +139,15 @@ def test_a_payload_that_is_no_map_with_text_keys_is_refused(data: bytes) -> None
 
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_payload_decoder_raise_anything_else(data: bytes) -> None:
-    try:
+    with contextlib.suppress(EntryError):
         decode_map(data)
-    except EntryError:
-        pass
 
 
 @given(st.binary(max_size=300), st.binary(max_size=20))
 def test_no_bytes_make_the_parser_raise_anything_else(head: bytes, public: bytes) -> None:
     for data in (head, header()[: len(head)] + head, header(kind=head), header(private=head), header(prev=head)):
-        try:
+        with contextlib.suppress(EntryError):
             parse(data, public)
-        except EntryError:
-            pass
 
 
 def test_the_size_counts_every_byte_that_is_stored() -> None:

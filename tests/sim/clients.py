@@ -12,8 +12,6 @@ from tests.sim.node import Node
 from tests.sim.opening import KINDS, VOTERS, Operation, operations
 from tests.sim.world import World
 
-RETRY = 3.0
-
 
 @dataclass(slots=True)
 class Client:
@@ -21,6 +19,8 @@ class Client:
     operation: Operation | None = None
     floor: int = 0
     attempt: int = 0
+    deadline: float = 0.0
+    timed: bool = False
     done: list[Operation] = field(default_factory=list)
 
 
@@ -42,6 +42,8 @@ class Clients:
         self.all = [Client(number) for number in range(world.profile.clients)]
         self.stopping = False
         self._front = 0
+        self._parked: list[Client] = []
+        world.leader_known = self._wake_parked
         world.answer = self._on_answer
         for client in self.all:
             world.at(world.around(5.0), self._begin, client)
@@ -55,7 +57,7 @@ class Clients:
         self.stopping = True
         for client in self.all:
             if client.operation is not None:
-                self.world.at(self.world.random(), self._again, client, client.attempt)
+                self._try(client)
         last = self.all[0]
         if last.operation is None:
             self._ask(last, self._pick())
@@ -112,7 +114,10 @@ class Clients:
     def _try(self, client: Client) -> None:
         world = self.world
         client.attempt += 1
-        patience = world.profile.patience
+        client.deadline = world.now + world.profile.patience * (0.5 + world.random())
+        if not client.timed:
+            client.timed = True
+            world.at(client.deadline - world.now, self._on_timeout, client)
         assert client.operation is not None
         node = self._some_node()
         if node is not None and (leader := node.core.leader):
@@ -122,8 +127,17 @@ class Clients:
             elif not self._lost(node.id, leader):
                 world.at(world.travel(), self._on_forwarded, leader, request)
         else:
-            patience = RETRY
-        world.at(patience * (0.5 + world.random()), self._again, client, client.attempt)
+            self._parked.append(client)
+
+    def _wake_parked(self) -> None:
+        """Somebody knows a leader: who waited for one tries again, some at once, some a little later."""
+        parked, self._parked = self._parked, []
+        for client in parked:
+            self.world.at(self.world.random() * 3, self._unpark, client, client.attempt)
+
+    def _unpark(self, client: Client, attempt: int) -> None:
+        if client.operation is not None and client.attempt == attempt:
+            self._try(client)
 
     def _lost(self, sender: int, to: int) -> bool:
         lost = (sender, to) in self.world.cut or self.world.random() < self.world.profile.drop
@@ -165,9 +179,15 @@ class Clients:
             waiter = Waiter(request.client.id, request.attempt, request.operation, request.floor, verdict)
             self.world.wait(node, waiter)
 
-    def _again(self, client: Client, attempt: int) -> None:
+    def _on_timeout(self, client: Client, _: None) -> None:
         """No answer in time: outcome unknown, so the same command is asked for again, anywhere."""
-        if client.operation is not None and client.attempt == attempt:
+        client.timed = False
+        if client.operation is None:
+            return
+        if self.world.now < client.deadline:
+            client.timed = True
+            self.world.at(client.deadline - self.world.now, self._on_timeout, client)
+        else:
             self.world.count["retries"] += 1
             self._try(client)
 

@@ -60,7 +60,7 @@ class Faults:
         world.tell(f"cut: {sorted(pairs)}")
         world.count["cuts"] += 1
         world.cut |= pairs
-        world.at(world.around(25.0), self._heal, pairs)
+        world.at(world.around(world.profile.lasting), self._heal, pairs)
 
     def _heal(self, pairs: set[tuple[int, int]], _: None) -> None:
         self.world.cut -= pairs
@@ -79,7 +79,7 @@ class Faults:
 
     def _on_crash(self, node: Node) -> None:
         world = self.world
-        world.at(world.around(8.0), self._restart, node)
+        world.at(world.around(world.profile.lasting / 2), self._restart, node)
         for other in self._up():
             if world.random() < 0.5:
                 world.at(world.travel(), world.unreachable, other, node.id)
@@ -99,6 +99,16 @@ class Faults:
         left = {node for node in ids if self.world.random() < 0.5}
         self._heal_later({(a, b) for a in ids for b in ids if (a in left) != (b in left)})
 
+    def _strand(self) -> None:
+        """A leader is left with a minority, which goes on taking commands for a while."""
+        leader = self._leader()
+        if leader is not None:
+            others = [node for node in leader.core.log.conf.everyone if node != leader.id]
+            self.world.rng.shuffle(others)
+            keeps = {leader.id, *others[: max(0, len(others) // 2 - 1)]}
+            rest = set(self.world.nodes) - keeps
+            self._heal_later({(a, b) for a in keeps for b in rest} | {(a, b) for a in rest for b in keeps})
+
     def _deafen(self) -> None:
         """One node hears nobody, or nobody hears it."""
         node = self._aim()
@@ -110,12 +120,18 @@ class Faults:
     def _slow_disk(self) -> None:
         node = self._aim()
         if node is not None:
-            node.slow = self.world.rng.choice((1.0, 5.0, 30.0))
+            node.slow = self.world.rng.choice((5.0, 30.0))
+            self.world.count["slow disks"] += 1
+            self.world.at(self.world.around(self.world.profile.lasting), self._disk_heals, node)
+
+    @staticmethod
+    def _disk_heals(node: Node, _: None) -> None:
+        node.slow = 1.0
 
     def _pause(self) -> None:
         node = self._aim()
         if node is not None:
-            node.paused_until = self.world.now + self.world.around(12.0)
+            node.paused_until = self.world.now + self.world.around(self.world.profile.lasting)
             self.world.count["pauses"] += 1
             self.world.tell(f"{node.id} pauses until {node.paused_until:.1f}")
 
@@ -125,6 +141,11 @@ class Faults:
             reach = self.world.rng.choice((100_000, 2_000_000, 3_600_000_000))
             node.offset_us = int((self.world.random() - 0.5) * 2 * reach)
             self.world.count["clock jumps"] += 1
+            self.world.at(self.world.around(self.world.profile.lasting * 2), self._clock_heals, node)
+
+    @staticmethod
+    def _clock_heals(node: Node, _: None) -> None:
+        node.offset_us = 0
 
     def _break(self) -> None:
         """Connections break."""

@@ -16,6 +16,9 @@ FAULTS = (
     "pause",
     "clock",
     "conf",
+    "conf",
+    "strand",
+    "strand",
     "transfer",
     "break",
     "close",
@@ -24,7 +27,7 @@ FAULTS = (
 
 @dataclass(slots=True)
 class Profile:
-    """Times are in ticks, chances between 0 and 1."""
+    """Times are in ticks, chances between 0 and 1. A fault goes away after `lasting` on average."""
 
     nodes: int
     clients: int
@@ -42,6 +45,7 @@ class Profile:
     think: float = 2.0
     patience: float = 20.0
     fault_every: float = 20.0
+    lasting: float = 10.0
     faults: Sequence[str] = FAULTS
     eager_conf: float = 0.0
 
@@ -60,7 +64,7 @@ def draw(rng: random.Random) -> Profile:
     }
     faults = [fault for fault in FAULTS if rng.random() < 0.6]
     return Profile(
-        nodes=pick((1, 2, 3, 3, 3, 3, 4, 5, 5)),
+        nodes=pick((1, 2, 3, 3, 3, 3, 3, 4, 5, 5)),
         clients=rng.randint(4, 8),
         config=config,
         drop=pick((0.0, 0.01, 0.05, 0.2)),
@@ -73,11 +77,12 @@ def draw(rng: random.Random) -> Profile:
         disk_error=pick((0.0, 0.0, 0.01, 0.03)),
         apply_delay=pick((0.05, 0.5, 2.0)),
         lazy_turn=pick((0.0, 0.2, 0.5)),
-        think=pick((0.5, 2.0, 6.0)),
+        think=pick((0.3, 1.0, 3.0)),
         patience=pick((10.0, 25.0)),
-        fault_every=pick((4.0, 10.0, 25.0, 60.0)),
+        fault_every=pick((6.0, 12.0, 25.0, 50.0)),
+        lasting=pick((5.0, 10.0, 20.0)),
         faults=faults or FAULTS,
-        eager_conf=pick((0.0, 0.0, 0.5)),
+        eager_conf=pick((0.0, 0.3, 0.8)),
     )
 
 

@@ -43,6 +43,7 @@ class World:
         self.reads: dict[ReadId, int] = {}
         self.answer: Callable[[Waiter, Entry], None] = lambda waiter, entry: None
         self.lead: Callable[[Node], None] = lambda node: None
+        self.leader_known: Callable[[], None] = lambda: None
         self.crashed: Callable[[Node], None] = lambda node: None
         self._events: list[Event] = []
         self._pushed = 0
@@ -184,6 +185,8 @@ class World:
         core, soft = node.core, ready.soft
         assert soft is not None
         self.tell(f"{node.id} is {soft.role} in term {soft.term}, leader {soft.leader or '-'}")
+        if soft.leader:
+            self.leader_known()
         if core.leadership is not None:
             node.clock.forget()
             self.count["elections"] += 1

@@ -6,6 +6,7 @@ Keys and signatures are made up: who submits a command checks them, consensus do
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -95,6 +96,13 @@ class Ledger:
     def record(self, drafts: Sequence[Draft]) -> None:
         for entry in chain(drafts, after=self.entries[-1]):
             self.entries.append(entry)
+            self.state.apply(entry)
+
+    def rewind(self, index: int) -> None:
+        """Forgets every entry after `index`."""
+        del self.entries[index:]
+        self.state = State()
+        for entry in self.entries:
             self.state.apply(entry)
 
     def record_all(self, commands: Iterable[c.AnyCommand]) -> None:
@@ -312,3 +320,54 @@ class Life:
             *self.voting(*self.voters[:-1]),
             *self.ending(),
         ]
+
+
+class Crowd:
+    """Commands of several elections at once, mixed by chance: most are next in their election, some are anything."""
+
+    def __init__(self, rng: random.Random, lives: int = 3) -> None:
+        self._rng = rng
+        self.lives = [
+            Life(f"{number}", voters=rng.randrange(1, 5), trustees=rng.randrange(3)) for number in range(lives)
+        ]
+        self._queues = [life.whole() for life in self.lives]
+        self._all = [command for queue in self._queues for command in queue]
+        self._all += [command for life in self.lives for command in self._more(life)]
+
+    @staticmethod
+    def _more(life: Life) -> list[c.AnyCommand]:
+        """What `whole` leaves out: other answers, other keys, things out of turn."""
+        voter = life.voters[0]
+        return [
+            life.cancel(),
+            life.cast(voter, "no"),
+            life.issue(voter, blinded=stuff(384, "another")),
+            c.EnrolIdentityKey(life.user(voter), stuff(384, "newer", life.label), b""),
+            life.claim(voter),
+            life.grant("admin"),
+            life.add("late"),
+            life.attest(3),
+        ]
+
+    def next(self, count: int) -> list[c.AnyCommand]:
+        """The next `count` commands."""
+        return [self._next() for _ in range(count)]
+
+    def _next(self) -> c.AnyCommand:
+        queue = self._rng.choice(self._queues)
+        if queue and self._rng.random() < 0.85:
+            return queue.pop(0)
+        return self._rng.choice(self._all)
+
+    @property
+    def done(self) -> bool:
+        return not any(self._queues)
+
+
+def random_ledger(seed: int) -> Ledger:
+    """A ledger after some hundred random commands."""
+    crowd, made = Crowd(random.Random(seed)), Ledger()
+    while not crowd.done:
+        for command in crowd.next(5):
+            made.submit(command)
+    return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,7 +104,7 @@ def test_any_split_of_a_whole_log_with_overlaps_gives_the_same_rows(cuts: set[in
     for index, changes in LOG:
         plain.merge(index, changes)
     bounds = [0, *sorted(cuts), len(LOG)]
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in itertools.pairwise(bounds):
         for index, changes in LOG[max(0, start - overlap) : end]:
             if index <= start and any(change.table == "casts" for change in changes):
                 continue

@@ -1,0 +1,73 @@
+"""The README's commands do what it says they do."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.removeprefix("$ ")
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+TEST_COMMAND = "make test"
+"""The one command that this test leaves out: it would run itself."""
+
+TESTED = {"make demo", ".venv/bin/ballot up", TEST_COMMAND}
+
+pytestmark = pytest.mark.demo
+
+
+def environment(home: Path) -> dict[str, str]:
+    """As on a fresh machine: an empty HOME, and nothing from the make that runs us."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS", "BALLOT_"))}
+    return {**kept, "HOME": str(home)}
+
+
+def test_every_command_of_the_readme_is_known_here() -> None:
+    assert set(COMMANDS) == TESTED
+
+
+def test_the_demo_runs_a_whole_election_and_says_so_on_its_last_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["make", "demo"], cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=400
+    )
+    last = done.stdout.rstrip().splitlines()[-1]
+    assert (done.returncode, last) == (0, "audit: PASS  lost: 0  double: 0"), done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_up_starts_a_cluster_prints_its_addresses_and_stops_when_told(tmp_path: Path) -> None:
+    folder = Path("/tmp") / f"ballot-up-{os.getpid()}"
+    command = [".venv/bin/ballot", "up", "--data", str(folder)]
+    up = subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, text=True)
+    try:
+        urls = addresses(up)
+        assert len(urls) == 3
+        for url in urls:
+            with urllib.request.urlopen(f"{url}/_diag/health", timeout=5) as answer:
+                assert answer.status == 200
+        up.send_signal(signal.SIGINT)
+        assert up.wait(30) == 0
+    finally:
+        up.kill()
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+def addresses(up: subprocess.Popen[str]) -> list[str]:
+    """The API addresses that `ballot up` prints, as soon as it has printed them all."""
+    assert up.stdout is not None
+    deadline = time.monotonic() + 60
+    printed = ""
+    while "Ctrl-C" not in printed and time.monotonic() < deadline:
+        printed += up.stdout.readline()
+    return re.findall(r"http://\S+/api", printed)
