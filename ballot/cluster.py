@@ -68,6 +68,9 @@ class ClusterNode:
     def start_http(self) -> None:
         self._http = self._spawn(http_command(self.settings))
 
+    def stop_http(self) -> None:
+        stop_all([self._http] if self._http is not None else [])
+
     def kill_ledger(self) -> None:
         """kill -9: no handover, no flush, nothing said."""
         if self._ledger is not None and self._ledger.poll() is None:

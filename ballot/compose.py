@@ -10,7 +10,7 @@ from .config import ConfigError, Settings, read_settings
 from .http.app import create_app
 from .http.deps import Deps, make_pool, make_redis
 from .http.deps import Settings as AppSettings
-from .http.mail import Mailer, MailboxMailer, SmtpMailer
+from .http.mail import MailboxMailer, Mailer, SmtpMailer
 from .ledger import rsa
 from .ledger.client import LedgerClient
 from .ledger.membership import membership_of

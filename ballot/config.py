@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -15,7 +15,7 @@ from .keys import load_genesis
 from .ledger import rsa
 from .ledger.entry import Entry
 from .ledger.settings import Address, NodeKeys, NodeSettings, PeerTls
-from .ledger.vault import Vault
+from .ledger.vault import Vault, VaultError
 
 DEFAULT_SECRETS = "/run/secrets"
 
@@ -29,8 +29,8 @@ class Settings:
     """One node's settings. Every one is an environment variable `BALLOT_<NAME>`, documented in docs/settings.md."""
 
     node: int
-    dsn: str
-    redis_url: str
+    dsn: str = field(repr=False)
+    redis_url: str = field(repr=False)
     peers: Mapping[int, Address]
     listen: Address
     http: Address
@@ -38,7 +38,7 @@ class Settings:
     state: Path
     workers: int
     mailbox: Path | None
-    smtp_url: str
+    smtp_url: str = field(repr=False)
     mail_from: str
     log_level: str
     clock_offset_us: int
@@ -68,11 +68,13 @@ class Settings:
         return load_genesis(self.secret_file("genesis"))
 
     def vault(self) -> Vault:
-        return Vault(self.secret("data_key"))
+        try:
+            return Vault(self.secret("data_key"))
+        except VaultError as error:
+            raise ConfigError(f"the secret data_key cannot be used: {error}") from error
 
     def node_settings(self) -> NodeSettings:
         """What the ledger process needs."""
-        ed25519 = cast(Ed25519PrivateKey, load_pem_private_key(self.secret("ed25519_private"), None))
         return NodeSettings(
             node=self.node,
             dsn=self.dsn,
@@ -80,18 +82,36 @@ class Settings:
             socket=self.socket,
             listen=self.listen,
             peers=self.peers,
-            keys=NodeKeys(ed25519, rsa.load_private(self.secret("rsa_private"))),
+            keys=self._keys(),
             tls=PeerTls(*map(self.secret_file, ("tls_certificate", "tls_key", "ca_certificate"))),
             vault=self.vault(),
             clock_offset_us=self.clock_offset_us,
         )
 
+    def _keys(self) -> NodeKeys:
+        try:
+            rsa_key = rsa.load_private(self.secret("rsa_private"))
+        except ValueError:
+            raise ConfigError("the secret rsa_private is not an RSA private key") from None
+        try:
+            ed25519 = load_pem_private_key(self.secret("ed25519_private"), None)
+        except ValueError:
+            ed25519 = None
+        if not isinstance(ed25519, Ed25519PrivateKey):
+            raise ConfigError("the secret ed25519_private is not an Ed25519 private key")
+        return NodeKeys(ed25519, rsa_key)
+
 
 def _address(name: str, text: str) -> Address:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not _is_number(port) or int(port) > 65535:
         raise ConfigError(f"{name} must be host:port, not {text!r}")
     return host, int(port)
+
+
+def _is_number(text: str) -> bool:
+    """ASCII digits: `isdigit` alone takes superscripts, which `int` does not."""
+    return text.isascii() and text.isdigit()
 
 
 def _peers(text: str, own: int) -> dict[int, Address]:
@@ -99,8 +119,8 @@ def _peers(text: str, own: int) -> dict[int, Address]:
     peers: dict[int, Address] = {}
     for item in filter(None, text.split(",")):
         number, _, address = item.partition("=")
-        if not number.isdigit():
-            raise ConfigError(f"BALLOT_PEERS must be node=host:port,..., not {item!r}")
+        if not _is_number(number) or int(number) in peers:
+            raise ConfigError(f"BALLOT_PEERS must be node=host:port,..., each node once, not {item!r}")
         peers[int(number)] = _address("BALLOT_PEERS", address)
     peers.pop(own, None)
     return peers
@@ -115,16 +135,20 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             raise ConfigError(f"BALLOT_{name} is not set")
         return value
 
-    def number(name: str, default: int) -> int:
+    def number(name: str, default: int, least: int | None = None) -> int:
         text = env.get(f"BALLOT_{name}", str(default))
         try:
-            return int(text)
+            value = int(text)
         except ValueError:
             raise ConfigError(f"BALLOT_{name} must be a number, not {text!r}") from None
+        if least is not None and value < least:
+            raise ConfigError(f"BALLOT_{name} must be at least {least}, not {value}")
+        return value
 
-    node = number("NODE", 0)
-    if node < 1:
-        raise ConfigError("BALLOT_NODE must be this node's number, from 1")
+    node = number("NODE", 0, least=1)
+    log_level = env.get("BALLOT_LOG_LEVEL", "info")
+    if log_level.upper() not in logging.getLevelNamesMapping():
+        raise ConfigError(f"BALLOT_LOG_LEVEL is not a level: {log_level!r}")
     return Settings(
         node=node,
         dsn=required("DSN"),
@@ -134,11 +158,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         http=_address("BALLOT_HTTP", env.get("BALLOT_HTTP", "127.0.0.1:8000")),
         secrets=tuple(map(Path, env.get("BALLOT_SECRETS", DEFAULT_SECRETS).split(os.pathsep))),
         state=Path(required("STATE")),
-        workers=number("WORKERS", 2),
+        workers=number("WORKERS", 2, least=1),
         mailbox=Path(env["BALLOT_MAILBOX"]) if env.get("BALLOT_MAILBOX") else None,
         smtp_url=env.get("BALLOT_SMTP_URL", ""),
         mail_from=env.get("BALLOT_MAIL_FROM", "ballot@localhost"),
-        log_level=env.get("BALLOT_LOG_LEVEL", "info"),
+        log_level=log_level,
         clock_offset_us=number("CLOCK_OFFSET_US", 0),
         mutex=number("MUTEX", 1) == 1,
         auth_per_client=number("AUTH_PER_CLIENT", 100),

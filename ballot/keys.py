@@ -83,7 +83,7 @@ def load_genesis(path: Path) -> Entry:
         entry = parse(*parse_frame("genesis-file", path.read_bytes(), 2))
     except (OSError, FrameError, ValueError) as error:
         raise KeysError(f"{path} is not a genesis file: {error}") from error
-    if entry.index != 1 or entry.kind != "Genesis":
+    if entry.index != 1 or entry.kind != "Genesis" or entry.prev_hash != ZERO_HASH:
         raise KeysError(f"{path} holds entry {entry.index} of kind {entry.kind}, not a genesis")
     return entry
 
@@ -149,6 +149,9 @@ def _make_folder(folder: Path) -> None:
 def _write(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Never through a moment in which others could read it, and never over an older secret."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError as error:
+        raise KeysError(f"{path} exists already, left by an earlier attempt: nothing is overwritten") from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)

@@ -46,7 +46,7 @@ class NodeSettings:
     """`peers` are the other nodes' addresses; `socket` is where this node's own HTTP workers connect."""
 
     node: int
-    dsn: str
+    dsn: str = field(repr=False)
     state_file: Path
     socket: Path
     listen: Address

@@ -60,9 +60,10 @@ class Submitter:
         return Verdict(*answer[1:]) if answer[0] == "verdict" else None
 
     async def answer(self, body: list[object]) -> list[object]:
-        """The leader's side of a command that a peer forwarded."""
+        """The leader's side of a command that a peer forwarded. Raises ValueError when it is malformed."""
         command, receipt = body
-        assert isinstance(command, bytes)
+        if not isinstance(command, bytes):
+            raise ValueError("a command is bytes")
         try:
             verdict = await self._desk.submit(command, bool(receipt))
         except NotLeader as error:

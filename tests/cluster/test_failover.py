@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -30,26 +32,26 @@ async def cast_count(town: Town, election: Election) -> int:
     return int((await town.organiser.election(election.id))["cast"])
 
 
+async def outcome(town: Town, body: bytes, node: int) -> str:
+    """What one node says to a raw cast: the refusal's name, or "recorded" or "known"."""
+    headers = {"Content-Type": "application/octet-stream"}
+    try:
+        reply = await town.line.send(node, "POST", "/api/votes", headers=headers, body=body, fresh=True)
+    except Refused as error:
+        return error.refusal
+    return "recorded" if reply.status == 201 else "known"
+
+
 def test_casts_race_on_all_nodes_for_one_credential_and_exactly_one_wins(town: Town) -> None:
     async def race() -> None:
         voter = await town.voter()
         election = await town.opened([voter])
         await voter.ask_credential(election)
         ballots = [seal(voter, election, answer) for answer in ([0], [1], [2]) for _ in range(3)]
-        outcomes = await asyncio.gather(*(one(body, turn % 3) for turn, body in enumerate(ballots)))
+        outcomes = await asyncio.gather(*(outcome(town, body, turn % 3) for turn, body in enumerate(ballots)))
         assert sorted(outcomes)[:8] == ["AlreadyCast"] * 8
         assert sorted(outcomes)[8:] == ["recorded"]
         assert await cast_count(town, election) == 1
-
-    async def one(body: bytes, node: int) -> str:
-        try:
-            reply = await town.line.send(
-                node, "POST", "/api/votes", headers={"Content-Type": "application/octet-stream"}, body=body, fresh=True
-            )
-        except Refused as error:
-            return error.refusal
-        assert reply.status == 201
-        return "recorded"
 
     town.run(race())
 
@@ -194,6 +196,34 @@ async def post(url: str, body: bytes) -> tuple[int, dict[str, str]]:
         return response.status, dict(response.headers)
 
 
+@contextmanager
+def no_mutex(town: Town) -> Iterator[None]:
+    """The same nodes, their HTTP servers restarted with the lock switched off."""
+    for setting in ("0", "1"):
+        for node in town.cluster.nodes:
+            node.stop_http()
+            node.environment["BALLOT_MUTEX"] = setting
+            node.start_http()
+        town.cluster.wait_ready()
+        if setting == "0":
+            yield
+
+
+def test_nobody_votes_twice_with_the_mutex_switched_off(town: Town) -> None:
+    async def race() -> None:
+        voter = await town.voter()
+        election = await town.opened([voter])
+        await voter.ask_credential(election)
+        ballots = [seal(voter, election, [choice]) for choice in (0, 1, 2) for _ in range(6)]
+        outcomes = await asyncio.gather(*(outcome(town, body, turn % 3) for turn, body in enumerate(ballots)))
+        assert outcomes.count("recorded") == 1
+        assert outcomes.count("AlreadyCast") == len(ballots) - 1
+        assert await cast_count(town, election) == 1
+
+    with no_mutex(town):
+        town.run(race())
+
+
 def test_voting_goes_on_without_redis(town: Town) -> None:
     """Redis holds codes, sessions and locks; none of them is what keeps a ballot from counting twice."""
 
@@ -204,18 +234,10 @@ def test_voting_goes_on_without_redis(town: Town) -> None:
         town.cluster.redis.stop()
         try:
             ballots = [seal(voter, election, answer) for answer in ([0], [1], [2])]
-            outcomes = await asyncio.gather(*(race(body, node) for node, body in enumerate(ballots)))
+            outcomes = await asyncio.gather(*(outcome(town, body, node) for node, body in enumerate(ballots)))
         finally:
             town.cluster.redis.start()
         assert sorted(outcomes) == ["AlreadyCast", "AlreadyCast", "recorded"]
         assert await cast_count(town, election) == 1
-
-    async def race(body: bytes, node: int) -> str:
-        try:
-            headers = {"Content-Type": "application/octet-stream"}
-            await town.line.send(node, "POST", "/api/votes", headers=headers, body=body, fresh=True)
-        except Refused as error:
-            return error.refusal
-        return "recorded"
 
     town.run(without())

@@ -65,7 +65,7 @@ def test_the_correction_is_the_median_of_all() -> None:
 
 
 @pytest.mark.parametrize("bad", [HOUR, -HOUR])
-@pytest.mark.parametrize("order", permutations([2, 3]))
+@pytest.mark.parametrize("order", list(permutations([2, 3])))
 def test_one_bad_clock_never_moves_the_correction_of_three_nodes(bad: int, order: tuple[int, int]) -> None:
     """Not even while the bad one is the only peer heard, as it is for a moment after every election."""
     own = clock()

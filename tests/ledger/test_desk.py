@@ -295,6 +295,21 @@ def test_too_much_in_flight_refuses_and_loses_nothing(runner: asyncio.Runner) ->
     assert (again.index, again.new) == (second.index + 1, True)
 
 
+def test_a_command_that_cannot_be_decided_is_refused_and_stops_nobody(runner: asyncio.Runner) -> None:
+    """Otherwise it would end one leader after the other."""
+    bench = leading(runner)
+    decide = bench.machine.decide
+
+    def stumble(command: bytes, now_us: int) -> Decision:
+        if command == b"poison":
+            raise KeyError("a row that was not loaded")
+        return decide(command, now_us)
+
+    bench.machine.decide = stumble  # type: ignore[method-assign]
+    poison, fine = decided(bench, b"poison", b"ada:vote")
+    assert (poison.refusal, fine.refusal) == ("InternalError", "")
+
+
 # -- time
 
 

@@ -133,6 +133,9 @@ class Checks:
         for entry in reversed(new):
             self._hashes[entry.index, entry.term] = entry.hash
             conf = entry.conf
+            if conf is not None:
+                own = log.term(node.core.commit) == entry.term
+                require(own, f"node {node.id} changes members in term {entry.term} before it committed an entry")
             self._confs[entry.hash] = self._confs[entry.prev_hash] if conf is None else (entry.index, conf)
         in_force = (log.conf_index, log.conf) == self._confs[last.hash]
         require(in_force, f"node {node.id} goes by a configuration that is not the newest of its log")
@@ -163,6 +166,7 @@ class Checks:
         require(match > before, f"match of node {peer} falls from {before} to {match}")
         node.seen_match[peer] = match
         disk = self._nodes[peer].disk
+        require(disk.hard.term >= node.core.term, f"node {peer} cannot have answered in term {node.core.term} yet")
         if disk.hard.term == node.core.term:
             holds = len(disk.entries) >= match and disk.entries[match - 1].term == node.core.log.term(match)
             require(holds, f"leader {node.id} takes entry {match} for held by node {peer}")
@@ -180,6 +184,7 @@ class Checks:
             require(same, f"node {node.id} commits {known}/{core.log.term(known)}, others {known}/{truth.term}")
         node.seen_commit = commit
         if commit > len(committed):
+            require(core.log.term(commit) == core.term, f"node {node.id} counts an entry of another term, {commit}")
             self._majority(node, commit)
             for index in range(len(committed) + 1, commit + 1):
                 entry = node.entry(index)

@@ -71,7 +71,7 @@ class Clients:
             self.world.count["asked again"] += 1
             self._ask(client, self.world.rng.choice(client.done))
         elif self.world.random() < 0.05:
-            self._read()
+            self.read(self._some_node())
             self.world.at(self.world.around(self.world.profile.think), self._begin, client)
         else:
             self._ask(client, self._pick())
@@ -90,12 +90,22 @@ class Clients:
                 self._ask(client, operation)
                 return
 
-    def _ask(self, client: Client, operation: Operation) -> None:
+    def _ask(self, client: Client, operation: Operation, at: Node | None = None) -> None:
         client.operation, client.floor = operation, self.world.history.acknowledged
-        self._try(client)
+        self._try(client, at)
 
-    def _read(self) -> None:
-        node = self._some_node()
+    def flock(self, node: Node, epoch: int) -> None:
+        """Several clients turn to one node at once: it leads since just now, or perhaps no longer."""
+        if self.stopping or not node.up or node.epoch != epoch:
+            return
+        self.read(node)
+        for client in self.all[: int(self.world.random() * 4)]:
+            if client.operation is None:
+                self._ask(client, self._pick(), node)
+            else:
+                self._try(client, node)
+
+    def read(self, node: Node | None) -> None:
         if node is None:
             return
         try:
@@ -111,7 +121,7 @@ class Clients:
 
     # -- how it travels
 
-    def _try(self, client: Client) -> None:
+    def _try(self, client: Client, at: Node | None = None) -> None:
         world = self.world
         client.attempt += 1
         client.deadline = world.now + world.profile.patience * (0.5 + world.random())
@@ -119,7 +129,7 @@ class Clients:
             client.timed = True
             world.at(client.deadline - world.now, self._on_timeout, client)
         assert client.operation is not None
-        node = self._some_node()
+        node = at or self._some_node()
         if node is not None and (leader := node.core.leader):
             request = Request(client, client.attempt, client.operation, client.floor, node, node.epoch)
             if leader == node.id:

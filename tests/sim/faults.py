@@ -55,12 +55,12 @@ class Faults:
         """A leader as often as anyone."""
         return self._leader() or self._some() if self.world.random() < 0.5 else self._some()
 
-    def _heal_later(self, pairs: set[tuple[int, int]]) -> None:
+    def _heal_later(self, pairs: set[tuple[int, int]], lasts: float = 0.0) -> None:
         world = self.world
         world.tell(f"cut: {sorted(pairs)}")
         world.count["cuts"] += 1
         world.cut |= pairs
-        world.at(world.around(world.profile.lasting), self._heal, pairs)
+        world.at(world.around(lasts or world.profile.lasting), self._heal, pairs)
 
     def _heal(self, pairs: set[tuple[int, int]], _: None) -> None:
         self.world.cut -= pairs
@@ -107,7 +107,10 @@ class Faults:
             self.world.rng.shuffle(others)
             keeps = {leader.id, *others[: max(0, len(others) // 2 - 1)]}
             rest = set(self.world.nodes) - keeps
-            self._heal_later({(a, b) for a in keeps for b in rest} | {(a, b) for a in rest for b in keeps})
+            lasts = max(self.world.profile.lasting, 3.0 * self.world.profile.config["election_ticks"])
+            self._heal_later({(a, b) for a in keeps for b in rest} | {(a, b) for a in rest for b in keeps}, lasts)
+            for _ in range(2):
+                self.world.at(self.world.around(lasts / 4), self.clients.flock, leader, leader.epoch)
 
     def _deafen(self) -> None:
         """One node hears nobody, or nobody hears it."""
@@ -131,7 +134,9 @@ class Faults:
     def _pause(self) -> None:
         node = self._aim()
         if node is not None:
-            node.paused_until = self.world.now + self.world.around(self.world.profile.lasting)
+            lasts = self.world.around(self.world.profile.lasting)
+            node.paused_until = self.world.now + lasts
+            self.world.at(lasts, self.clients.flock, node, node.epoch)
             self.world.count["pauses"] += 1
             self.world.tell(f"{node.id} pauses until {node.paused_until:.1f}")
 
@@ -172,6 +177,8 @@ class Faults:
     # -- who belongs to the cluster
 
     def _on_lead(self, node: Node) -> None:
+        if self.world.random() < 0.2:
+            self.world.at(0.0, self.clients.flock, node, node.epoch)
         if self.world.random() < self.world.profile.eager_conf:
             self.world.at(self.world.random() * 3, self._conf_at, node)
 

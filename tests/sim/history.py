@@ -98,7 +98,8 @@ class History:
             verdict, operation = waiter.verdict, waiter.operation
             decision = decide(view, operation.command, self._checks.committed[index - 1].time_us)
             justified = isinstance(decision, Refusal) and decision.name == verdict.refusal
-            require(justified, f"{operation.name} was refused ({verdict.refusal}) at {index}; the log says {decision}")
+            says = decision if isinstance(decision, Refusal | Known) else [draft.kind for draft in decision]
+            require(justified, f"{operation.name} was refused ({verdict.refusal}) at {index}; the log says {says}")
 
 
 def _becomes(drafts: Sequence[Draft], entry: Entry) -> bool:
