@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test unit cluster-test docs-test mutations lint fmt clean
+.PHONY: help venv demo up test unit cluster-test docs-test mutations sim lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,10 @@ docs-test: $(STAMP) ## run the README's commands, the demo among them
 
 mutations: $(STAMP) ## remove each guard of the Raft core and see its scenario fail
 	$(BIN)/python -m tests.support.mutations
+
+sim: $(STAMP) ## simulate whole clusters under faults (SEEDS=1000 STEPS=2000 FIRST=0 JOBS=2)
+	$(BIN)/python -m tests.sim $(if $(SEEDS),--seeds $(SEEDS)) $(if $(STEPS),--steps $(STEPS)) \
+		$(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS))
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .

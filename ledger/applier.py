@@ -27,6 +27,7 @@ class Applier:
     ) -> None:
         self._dsn, self._machine, self._read, self._on_applied = dsn, machine, read, on_applied
         self._connection: AsyncConnection[Any] | None = None
+        self._reader: AsyncConnection[Any] | None = None
         self._target = 0
         self._more = asyncio.Event()
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -40,6 +41,8 @@ class Applier:
         self._connection = await AsyncConnection.connect(
             self._dsn, autocommit=True, prepare_threshold=0, options="-c synchronous_commit=off"
         )
+        # Proofs are made while entries are applied, and must not get into that transaction.
+        self._reader = await AsyncConnection.connect(self._dsn, autocommit=True, prepare_threshold=0)
         cursor = await self._connection.execute("select index from ledger_applied")
         row = await cursor.fetchone()
         assert row is not None
@@ -65,8 +68,8 @@ class Applier:
             self.tree.put_tile(level, number, hashes)
 
     async def stored_tile(self, level: int, number: int) -> bytes:
-        assert self._connection is not None
-        cursor = await self._connection.execute(
+        assert self._reader is not None
+        cursor = await self._reader.execute(
             "select hashes from ledger_tile where level = %s and number = %s", (level, number)
         )
         row = await cursor.fetchone()
@@ -135,5 +138,6 @@ class Applier:
                 future.set_result(None)
 
     async def close(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
+        for connection in (self._connection, self._reader):
+            if connection is not None:
+                await connection.close()

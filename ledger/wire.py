@@ -38,6 +38,7 @@ class FrameProtocol(asyncio.Protocol):
     ) -> None:
         self._on_frame, self._on_lost = on_frame, on_lost
         self._buffer = bytearray()
+        self._unsent: list[bytes] = []
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -67,11 +68,21 @@ class FrameProtocol(asyncio.Protocol):
         del self._buffer[:position]
 
     def send(self, message: Any) -> bool:
-        """False when the connection is gone: the message is lost."""
+        """False when the connection is gone: the message is lost.
+
+        All that is sent within one turn of the event loop leaves in one write: one system call, one TLS record.
+        """
         if self.transport is None or self.transport.is_closing():
             return False
-        self.transport.write(pack(message))
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(pack(message))
         return True
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(b"".join(unsent))
 
     @property
     def _is_open(self) -> bool:
@@ -80,8 +91,10 @@ class FrameProtocol(asyncio.Protocol):
     @property
     def backlog(self) -> int:
         """Bytes that wait to be sent."""
-        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+        waiting = sum(map(len, self._unsent))
+        return waiting + (self.transport.get_write_buffer_size() if self.transport is not None else 0)
 
     def close(self) -> None:
         if self.transport is not None:
+            self._flush()
             self.transport.close()

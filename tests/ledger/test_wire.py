@@ -21,11 +21,15 @@ class FakeTransport:
     """What a FrameProtocol uses of asyncio's transport."""
 
     def __init__(self) -> None:
-        self.sent = b""
+        self.written: list[bytes] = []
         self.closed = False
 
+    @property
+    def sent(self) -> bytes:
+        return b"".join(self.written)
+
     def write(self, data: bytes) -> None:
-        self.sent += data
+        self.written.append(data)
 
     def close(self) -> None:
         self.closed = True
@@ -73,13 +77,36 @@ def test_a_stream_byte_by_byte_gives_the_same_frames() -> None:
     assert ends.frames == MESSAGES
 
 
-def test_what_is_sent_is_what_the_other_end_receives() -> None:
+def send(ends: Ends, *messages: Any) -> list[bool]:
+    """Sends them in one turn of an event loop, and lets the next turn come."""
+
+    async def work() -> list[bool]:
+        sent = [ends.link.send(message) for message in messages]
+        assert ends.link.backlog == (len(STREAM) if all(sent) else 0)
+        await asyncio.sleep(0)
+        return sent
+
+    return asyncio.run(work())
+
+
+def test_what_is_sent_is_what_the_other_end_receives_in_one_write() -> None:
     here, there = Ends(), Ends()
-    for message in MESSAGES:
-        assert here.link.send(message)
+    assert all(send(here, *MESSAGES))
+    assert here.transport.written == [STREAM]
     there.link.data_received(here.transport.sent)
     assert there.frames == MESSAGES
-    assert here.link.backlog == len(here.transport.sent)
+
+
+def test_what_was_sent_before_closing_still_leaves() -> None:
+    ends = Ends()
+
+    async def work() -> None:
+        ends.link.send("last words")
+        ends.link.close()
+
+    asyncio.run(work())
+    assert ends.transport.sent == pack("last words")
+    assert ends.transport.closed
 
 
 def test_an_oversized_frame_closes_the_connection_before_it_is_read() -> None:
@@ -122,9 +149,9 @@ def test_nothing_is_read_after_the_receiver_closed() -> None:
 def test_a_message_to_a_closed_connection_is_lost_and_says_so() -> None:
     ends = Ends()
     ends.link.close()
-    assert not ends.link.send("late")
+    assert send(ends, "late") == [False]
     ends.link.connection_lost(None)
-    assert not ends.link.send("later")
+    assert send(ends, "later") == [False]
     assert ends.link.backlog == 0
     assert ends.transport.sent == b""
     assert ends.lost == 1
