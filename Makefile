@@ -59,3 +59,6 @@ fmt: $(STAMP) ## put the code into its standard form
 clean: ## remove .venv, builds and caches; a cluster's data stays
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+bench: $(STAMP) ## measure the ledger beside etcd (apt-get install etcd-server nghttp2-client)
+	$(BIN)/python -m bench.ledger

@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from .config import Settings, read_settings
 from .embedded import EmbeddedPostgres, EmbeddedRedis, free_port
@@ -96,6 +97,8 @@ class ClusterNode:
 
 
 class Cluster:
+    node_type: type[ClusterNode] = ClusterNode
+
     def __init__(
         self, folder: Path, *, nodes: int = 3, workers: int = 1, settings: Mapping[str, str] | None = None
     ) -> None:
@@ -108,7 +111,7 @@ class Cluster:
         self.mailbox = folder / "mailbox"
 
     @classmethod
-    def temporary(cls, *, nodes: int = 3, workers: int = 1, settings: Mapping[str, str] | None = None) -> Cluster:
+    def temporary(cls, *, nodes: int = 3, workers: int = 1, settings: Mapping[str, str] | None = None) -> Self:
         """A cluster in a new folder of the temporary directory; `remove()` takes it away again."""
         folder = Path(tempfile.mkdtemp(prefix="ballot-"))
         folder.chmod(0o711)
@@ -156,7 +159,7 @@ class Cluster:
             "BALLOT_WORKERS": str(self._workers),
             **self._extra,
         }
-        return ClusterNode(number, folder, environment, postgres)
+        return self.node_type(number, folder, environment, postgres)
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -112,14 +112,15 @@ class Applier:
         assert self._connection is not None
         for entry in entries:
             if entry.kind == "PrivateErased":
-                values = (entry.fields["first"], entry.fields["last"], entry.index)
+                first, last, kind = (entry.fields[name] for name in ("first", "last", "kind"))
                 await self._connection.execute(
-                    "insert into ledger_erased (first, last, by) values (%b, %b, %b)", values
+                    "insert into ledger_erased (first, last, kind, by) values (%b, %b, %t, %b)",
+                    (first, last, kind, entry.index),
                 )
                 await self._connection.execute(
                     "delete from ledger_private where index between %b and %b and index in"
                     " (select index from ledger_entry where index between %b and %b and kind = %t)",
-                    (*values[:2], *values[:2], entry.fields["kind"]),
+                    (first, last, first, last, kind),
                 )
 
     async def reached(self, index: int) -> None:
@@ -128,8 +129,16 @@ class Applier:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters += 1
-        heapq.heappush(self._waiting, (index, self._waiters, future))
-        await future
+        waiter = (index, self._waiters, future)
+        heapq.heappush(self._waiting, waiter)
+        try:
+            await future
+        except asyncio.CancelledError:
+            # Given up, perhaps on an index that never comes: it must not be kept for ever.
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+                heapq.heapify(self._waiting)
+            raise
 
     def _wake(self) -> None:
         while self._waiting and self._waiting[0][0] <= self.applied:

@@ -13,7 +13,7 @@ from typing import cast
 
 from .clock import Clock
 from .decision import Decision, Draft, Known, Refusal
-from .entry import Entry
+from .entry import MAX_PAYLOAD_BYTES, Entry
 from .machine import StateMachine
 from .raft.core import LEADER, RaftCore
 from .raft.messages import NotLeader, Overloaded, Ticket
@@ -45,7 +45,10 @@ class _Order:
 
 
 class Desk:
-    """`wake()` makes the driver look at the core; `want(index)` asks for a checkpoint."""
+    """`wake()` makes the driver look at the core; `want(index)` asks for a checkpoint.
+
+    `now_us` is the time of the newest decision, which its entries carry: read again, the clock might pass a close.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Desk:
     ) -> None:
         self._core, self._machine, self._clock = core, machine, clock
         self._wake, self._want = wake, want
+        self.now_us = 0
         self._orders: list[_Order] = []
         self._more = asyncio.Event()
 
@@ -98,8 +102,12 @@ class Desk:
         if not self._may_decide():
             raise NotLeader(self._core.leader)
         last = cast(Entry, self._core.log.last)
-        # The time the entry will carry: a clock that is behind the log must not reopen what is closed (rule R8).
-        decision = self._judge(order.command, max(self._clock.now_us(), last.time_us + 1))
+        # A clock that is behind the log must not reopen what is closed (rule R8).
+        self.now_us = max(self._clock.now_us(), last.time_us + 1)
+        decision = self._judge(order.command, self.now_us)
+        if not isinstance(decision, Refusal | Known) and any(_size(draft) > MAX_PAYLOAD_BYTES for draft in decision):
+            # No frame would carry it to the other nodes, and nothing behind it would be replicated either.
+            decision = Refusal("TooLarge", f"an entry has at most {MAX_PAYLOAD_BYTES} bytes")
         if isinstance(decision, Refusal):
             log.info("refused", extra={"refusal": decision.name})
             return Verdict(last.term, last.index, False, decision.name, decision.detail)
@@ -124,3 +132,7 @@ class Desk:
         entries = [cast(Entry, self._core.log.entry(ticket.index)) for ticket in tickets]
         self._machine.proposed(entries)
         return Verdict(tickets[-1].term, tickets[-1].index)
+
+
+def _size(draft: Draft) -> int:
+    return len(draft.public) + len(draft.private or b"")

@@ -62,6 +62,7 @@ class Node:
         self.cosigner: Cosigner
         self.desk: Desk
         self.submitter: Submitter
+        self._vouched: tuple[int, bytes] = (0, b"")
         self._reads: dict[ReadId, asyncio.Future[int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._awake = False
@@ -109,6 +110,8 @@ class Node:
         signed_size, signed_root = await self.notes.signed()
         if 0 < signed_size <= self.applier.applied:
             await self._check_signed(signed_size, signed_root)
+        else:
+            self._vouched = signed_size, signed_root
         self.cosigner.restore(self.applier.applied, signed_size, self.notes.newest_size)
         self.core.apply_done(self.applier.applied)
 
@@ -235,7 +238,7 @@ class Node:
             time_us = max(self.clock.now_us(), soonest) if self.clock.synchronised else soonest
             draft = Draft("TermOpened", encode_map({"node": self.settings.node}))
         else:
-            time_us, draft = max(self.clock.now_us(), soonest), cast(Draft, payload)
+            time_us, draft = max(self.desk.now_us, soonest), cast(Draft, payload)
         salt = os.urandom(SALT_BYTES) if draft.private is not None else b""
         return seal(
             prev_hash=before.hash,
@@ -261,9 +264,18 @@ class Node:
         for entry in entries:
             if entry.kind in CONF_KINDS:
                 self.cosigner.membership = membership_of(entry.fields)
+        self._check_vouched()
         self.cosigner.on_applied(self.applier.applied, self.applier.tree)
         self._keep_signed()
         self.wake()
+
+    def _check_vouched(self) -> None:
+        """The tree must come to the root that a majority, or this node before it ended, signed (rule R6)."""
+        size, root = self._vouched
+        if 0 < size <= self.applier.applied:
+            self._vouched = (0, b"")
+            if self.applier.tree.root(size) != root:
+                die(f"the tree of size {size} has another root than the one that was signed")
 
     # -- peers (PeerHandler)
 
@@ -303,6 +315,9 @@ class Node:
 
     def _on_note(self, checkpoint: Checkpoint, note: bytes) -> None:
         self.notes.keep(checkpoint.size, note)
+        if checkpoint.size > self._vouched[0]:
+            self._vouched = checkpoint.size, checkpoint.root
+            self._check_vouched()
 
     # -- what others ask of a node
 

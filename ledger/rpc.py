@@ -85,6 +85,9 @@ class RpcServer:
             "salt": entry.salt,
         }
         if receipt:
+            if entry.private_digest and entry.private is None:
+                # Without its salt a receipt would prove nothing. Only after the close is a cast erased.
+                raise Unavailable("recorded, but its private part is being erased")
             answer |= await self._receipt(entry)
         return answer
 
@@ -110,6 +113,7 @@ class RpcServer:
             "commit": core.commit,
             "last": core.log.last_index,
             "durable": core.log.durable,
+            "writes": core.writes,
             "applied": node.applier.applied,
             "checkpoint": node.notes.newest_size,
             "voters": list(core.log.conf.voters),

@@ -1,8 +1,8 @@
 """A small file outside the database's directory that catches a wiped or restored database (rule R7).
 
 It holds the node's id, its incarnation (how often it started), term and vote, written and synced on change, and the
-last index it made durable, written without a sync: it can lag behind the database but never lead it. So a database
-that is behind this file has lost something, and must not vote under the old id.
+last index it made durable, written without a sync except to lower it: it can lag behind the database but never lead
+it. So a database that is behind this file has lost something, and must not vote under the old id.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class StateFile:
     def lower(self, last_index: int) -> None:
         """Before a truncation: whether or not its COMMIT is seen, the file must not lead the database."""
         self.state.last_index = min(self.state.last_index, last_index)
-        self._write(sync=False)
+        # A power cut must not keep the truncation and forget this: the node would take itself for wiped.
+        self._write(sync=True)
 
     def record(self, term: int, vote: int, last_index: int) -> None:
         """After a COMMIT and before anything that rests on it leaves the node."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from functools import lru_cache
 from itertools import groupby
 from multiprocessing import get_context
@@ -58,6 +58,10 @@ class Duties:
                     await self._look(connection)
                 except Unavailable as error:
                     log.warning("a duty has to wait", extra={"error": str(error)})
+                except BrokenExecutor:
+                    # The process that opens ballots was ended, perhaps for want of memory: the ledger goes on.
+                    log.exception("opening ballots failed, it starts anew")
+                    self._pool = None
         finally:
             await connection.close()
             if self._pool is not None:
@@ -147,8 +151,11 @@ class Duties:
             return
         node = self._node
         node.cosigner.want(election["published_at"])
-        async with asyncio.timeout(SUBMIT_TIMEOUT_S):
-            note = await node.notes.covering(election["published_at"])
+        try:
+            async with asyncio.timeout(SUBMIT_TIMEOUT_S):
+                note = await node.notes.covering(election["published_at"])
+        except TimeoutError as error:
+            raise Unavailable("no majority has signed for the whole board yet") from error
         checkpoint = parse_body(note.split(b"\n\n", 1)[0] + b"\n")
         # Checking the key takes longer than a follower waits for a sign of life, and does not need the interpreter.
         key = await asyncio.to_thread(rsa.load_private, pem)

@@ -50,7 +50,8 @@ async def run() -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     waiting = asyncio.ensure_future(ended.wait())
-    await asyncio.wait({waiting, node.failed}, return_when=asyncio.FIRST_COMPLETED)
+    either: set[asyncio.Future[Any]] = {waiting, node.failed}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     os._exit(1 if node.failed.done() else 0)
 
 

@@ -73,13 +73,15 @@ end $$;
 create table ledger_erased (
     first bigint not null,
     last  bigint not null,
+    kind  text   not null,
     by    bigint primary key references ledger_entry (index) deferrable initially deferred
 );
 
 create function ledger_refuse_private_delete() returns trigger language plpgsql as $$
 begin
     if old.index <= (select commit from ledger_state)
-       and not exists (select from ledger_erased where old.index between first and last) then
+       and not exists (select from ledger_erased as erased join ledger_entry as entry using (kind)
+                       where entry.index = old.index and old.index between first and last) then
         raise exception 'the private part of entry % may not be deleted', old.index using errcode = 'BL001';
     end if;
     return old;

@@ -69,7 +69,7 @@ class RaftCore:
         self._elapsed = self._timeout = 0
         self._after: list[Message] = []
         self._flight: tuple[Write, list[Message]] | None = None
-        self._reads = self._writes = 0
+        self._reads = self.writes = 0
         self._saved = durable.hard
         self._flush_commit = False
         self._applied_out = 0
@@ -192,9 +192,9 @@ class RaftCore:
         voted = (hard.term, hard.vote) != (self._saved.term, self._saved.vote)
         flush = self._flush_commit and hard.commit != self._saved.commit
         if entries or truncate_from or voted or flush:
-            self._writes += 1
+            self.writes += 1
             sync = bool(entries or truncate_from or voted)
-            self.out.write = Write(self._writes, hard, truncate_from, entries, sync)
+            self.out.write = Write(self.writes, hard, truncate_from, entries, sync)
             # What waits may rest on any entry held so far: a write that takes only some of them lets nothing go.
             whole = self.log.written == self.log.last_index
             after, self._after = (self._after, []) if whole else ([], self._after)

@@ -233,3 +233,19 @@ def test_proofs_are_made_while_entries_are_applied(dsn: str) -> None:
 def test_the_genesis_alone_is_a_log(dsn: str) -> None:
     install_genesis(dsn, genesis())
     assert with_applier(dsn, [genesis()], until(1)).stored() == (1, 1, 0)
+
+
+def test_whoever_gives_up_waiting_leaves_nothing_behind(dsn: str) -> None:
+    """Anybody may name an index in a header, and it may never come."""
+
+    async def give_up(bench: Bench) -> None:
+        soon = asyncio.ensure_future(bench.applier.reached(2))
+        for index in (3, 1 << 62):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await bench.applier.reached(index)
+        bench.applier.advance(2)
+        await soon
+        assert not bench.applier._waiting
+
+    with_applier(dsn, log(dsn, texts(1)), give_up)

@@ -89,7 +89,7 @@ class Bench:
     def _seal(self, last: Record, term: int, payload: object) -> Entry:
         before = cast(Entry, last)
         draft = Draft("TermOpened", encode_map({"node": 1})) if payload is None else cast(Draft, payload)
-        return follow(before, draft, term, max(self.now_us, before.time_us + 1))
+        return follow(before, draft, term, max(self.desk.now_us if payload else 0, before.time_us + 1))
 
     @staticmethod
     def _check(before: Record, entry: Record) -> None:
@@ -310,7 +310,32 @@ def test_a_command_that_cannot_be_decided_is_refused_and_stops_nobody(runner: as
     assert (poison.refusal, fine.refusal) == ("InternalError", "")
 
 
+def test_an_entry_too_large_to_be_replicated_is_refused(
+    runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ballot.ledger.desk.MAX_PAYLOAD_BYTES", 100)
+    bench = leading(runner)
+    before = last(bench)
+    large, fine = decided(bench, b"ada:" + bytes(100), b"ada:vote")
+    assert (large.refusal, large.new) == ("TooLarge", False)
+    assert (fine.refusal, fine.index) == ("", before[1] + 1)
+
+
 # -- time
+
+
+def test_an_entry_carries_the_time_it_was_decided_at_though_the_clock_went_on(runner: asyncio.Runner) -> None:
+    """Otherwise what was decided just before the close would be stamped after it (rule R8)."""
+    bench = leading(runner)
+    decide = bench.machine.decide
+
+    def slowly(command: bytes, now_us: int) -> Decision:
+        bench.now_us += 1_000_000
+        return decide(command, now_us)
+
+    bench.machine.decide = slowly  # type: ignore[method-assign]
+    decided(bench, b"ada:vote")
+    assert cast(Entry, bench.core.log.last).time_us == bench.machine.decided[0][1]
 
 
 def test_a_command_is_decided_at_the_time_its_entry_will_carry(runner: asyncio.Runner) -> None:

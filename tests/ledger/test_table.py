@@ -200,11 +200,12 @@ def test_what_is_committed_is_neither_changed_nor_removed(log: str, statement: s
     assert read(log, 1, 4) == [GENESIS, *new]
 
 
-def test_a_private_part_goes_only_where_a_committed_erasure_names_it(log: str) -> None:
+def test_a_private_part_goes_only_where_a_committed_erasure_names_it_and_its_kind(log: str) -> None:
     new = entries(4, secret=[2, 3, 4])
     fill(log, write(new, commit=5))
     with psycopg.connect(log) as connection:
-        connection.execute("insert into ledger_erased (first, last, by) values (2, 3, 5)")
+        connection.execute("insert into ledger_erased (first, last, kind, by) values (2, 3, 'BallotCast', 5)")
+        connection.execute("insert into ledger_erased (first, last, kind, by) values (4, 4, 'UserRegistered', 4)")
         connection.execute("delete from ledger_private where index between 2 and 3")
     with refused(log) as connection:
         connection.execute("delete from ledger_private where index = 4")
@@ -214,7 +215,7 @@ def test_a_private_part_goes_only_where_a_committed_erasure_names_it(log: str) -
 
 def test_an_erasure_without_an_entry_is_refused(log: str) -> None:
     with pytest.raises(psycopg.errors.ForeignKeyViolation), psycopg.connect(log) as connection:
-        connection.execute("insert into ledger_erased (first, last, by) values (1, 9, 77)")
+        connection.execute("insert into ledger_erased (first, last, kind, by) values (1, 9, 'BallotCast', 77)")
 
 
 # -- truncation

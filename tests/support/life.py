@@ -257,8 +257,8 @@ class Life:
 
     # -- after the close
 
-    def close(self, by: bytes = b"") -> c.CloseElection:
-        return c.CloseElection(self.election, by)
+    def close(self, by: bytes | None = None) -> c.CloseElection:
+        return c.CloseElection(self.election, self.organiser if by is None else by)
 
     def cancel(self) -> c.CancelElection:
         return c.CancelElection(self.election, self.organiser)

@@ -399,6 +399,20 @@ def test_only_an_open_election_closes() -> None:
     refused(cancelled(), LIFE.close(), "NotOpen")
 
 
+def test_the_schedule_closes_an_election_when_its_time_has_come_by_the_leaders_clock() -> None:
+    """A node with a fast clock may think an election due that is not."""
+    made = voted()
+    refused(made, LIFE.close(by=b""), "NotDue", CLOSES_US - 1)
+    [draft] = accepted(made, LIFE.close(by=b""), CLOSES_US)
+    assert decode_map(draft.public)["by"] == b""
+
+
+def test_the_schedule_never_closes_an_election_without_a_closing_time() -> None:
+    life = Life(closes_us=0)
+    made = ledger(*life.people(), *life.drafting(), life.open())
+    refused(made, life.close(by=b""), "NotDue", CLOSES_US + 1)
+
+
 def test_an_election_is_cancelled_until_it_closes() -> None:
     refused(Ledger(), LIFE.cancel(), "UnknownElection")
     accepted(drafted(), LIFE.cancel())

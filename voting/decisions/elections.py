@@ -119,6 +119,9 @@ def close(view: View, cmd: c.CloseElection, now_us: int) -> Decision:
         return Known(election["closed_at"])
     if election["status"] != "open":
         return Refusal("NotOpen", f"the election is {election['status']}")
+    # Whoever found it due may have read a wrong clock; the leader's, which the quorum agreed to, is what counts.
+    if not cmd.by and not 0 < election["closes_us"] <= now_us:
+        return Refusal("NotDue", "the election's closing time has not come")
     public = {"election": cmd.election, "eid": election["eid"], "casts": election.get("cast_count") or 0, "by": cmd.by}
     return event("ElectionClosed", public)
 
