@@ -39,6 +39,7 @@ class FrameProtocol(asyncio.Protocol):
         self._on_frame, self._on_lost = on_frame, on_lost
         self._buffer = bytearray()
         self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -76,11 +77,13 @@ class FrameProtocol(asyncio.Protocol):
             return False
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._unsent.append(pack(message))
+        frame = pack(message)
+        self._unsent.append(frame)
+        self._unsent_bytes += len(frame)
         return True
 
     def _flush(self) -> None:
-        unsent, self._unsent = self._unsent, []
+        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(b"".join(unsent))
 
@@ -91,8 +94,7 @@ class FrameProtocol(asyncio.Protocol):
     @property
     def backlog(self) -> int:
         """Bytes that wait to be sent."""
-        waiting = sum(map(len, self._unsent))
-        return waiting + (self.transport.get_write_buffer_size() if self.transport is not None else 0)
+        return self._unsent_bytes + (self.transport.get_write_buffer_size() if self.transport is not None else 0)
 
     def close(self) -> None:
         if self.transport is not None:

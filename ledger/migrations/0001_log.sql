@@ -87,6 +87,18 @@ begin
     return old;
 end $$;
 
+create function ledger_refuse_lower_state() returns trigger language plpgsql as $$
+begin
+    if new.commit < old.commit or new.term < old.term or new.epoch < old.epoch then
+        raise exception 'commit, term and epoch never fall' using errcode = 'BL001';
+    end if;
+    return new;
+end $$;
+
+create trigger ledger_state_never_falls before update on ledger_state
+    for each row execute function ledger_refuse_lower_state();
+create trigger ledger_state_no_delete before delete or truncate on ledger_state
+    for each statement execute function ledger_refuse();
 create trigger ledger_entry_no_update before update on ledger_entry
     for each statement execute function ledger_refuse();
 create trigger ledger_entry_no_truncate before truncate on ledger_entry

@@ -149,7 +149,7 @@ def test_entries_are_read_in_batches_and_one_by_one(log: str) -> None:
 def test_a_tail_longer_than_one_read_is_found_whole(log: str, monkeypatch: pytest.MonkeyPatch) -> None:
     new = entries(7)
     fill(log, write(new))
-    monkeypatch.setattr(LogTable.read, "__defaults__", (3,))
+    monkeypatch.setattr(LogTable.read, "__defaults__", (3, 1 << 20))
     assert found(log).tail == [GENESIS, *new]
 
 
@@ -190,6 +190,11 @@ def test_a_private_part_moved_to_another_entry_does_not_open(log: str, superuser
         "delete from ledger_entry",
         "delete from ledger_private where index = 2",
         "delete from ledger_private",
+        "update ledger_state set commit = 1",
+        "update ledger_state set term = 0",
+        "update ledger_state set epoch = 0",
+        "delete from ledger_state",
+        "truncate ledger_state",
     ],
 )
 def test_what_is_committed_is_neither_changed_nor_removed(log: str, statement: str) -> None:
@@ -216,6 +221,22 @@ def test_a_private_part_goes_only_where_a_committed_erasure_names_it_and_its_kin
 def test_an_erasure_without_an_entry_is_refused(log: str) -> None:
     with pytest.raises(psycopg.errors.ForeignKeyViolation), psycopg.connect(log) as connection:
         connection.execute("insert into ledger_erased (first, last, kind, by) values (1, 9, 'BallotCast', 77)")
+
+
+def test_a_read_stops_before_it_gets_too_large_but_never_gives_nothing(log: str) -> None:
+    """A board of large entries is read, and sent to a node that was away, in parts that one frame can hold."""
+    new = chain(notes(["x" * 1000] * 4))[1:]
+    fill(log, write(new, commit=5))
+
+    async def work(table: LogTable, _: Durable) -> list[int]:
+        sizes = []
+        for most in (1, 2 * new[0].size, 1 << 20):
+            found = await table.read(2, 9, max_bytes=most)
+            assert found == new[: len(found)]
+            sizes.append(len(found))
+        return sizes
+
+    assert run(log, work) == [1, 2, 4]
 
 
 # -- truncation
