@@ -14,6 +14,8 @@ from .submit import Unavailable
 from .wire import FrameProtocol
 
 CONNECT_TIMEOUT_S = 1.0
+# Beyond every limit the process sets itself: only one that hangs takes so long.
+ANSWER_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,15 @@ class LedgerClient:
         self._numbers += 1
         number = self._numbers
         future = self._asked[number] = asyncio.get_running_loop().create_future()
-        if not link.send([number, method, argument]):
+        try:
+            if not link.send([number, method, argument]):
+                raise Unavailable("this node's ledger process went away")
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await future
+        except TimeoutError as error:
+            raise Unavailable("this node's ledger process does not answer: outcome unknown") from error
+        finally:
             self._asked.pop(number, None)
-            raise Unavailable("this node's ledger process went away")
-        return await future
 
     async def submit(self, command: bytes, *, receipt: bool = False, timeout_s: float = 8.0) -> Answer:
         """Records a command, or says by name why not. Raises Unavailable."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -45,7 +45,8 @@ class _Order:
 
 
 class Desk:
-    """`wake()` makes the driver look at the core; `want(index)` asks for a checkpoint.
+    """`wake()` makes the driver look at the core; `want(index)` asks for a checkpoint; `confirm()` returns when a
+    majority has said that this node still leads, and raises NotLeader.
 
     `now_us` is the time of the newest decision, which its entries carry: read again, the clock might pass a close.
     """
@@ -57,9 +58,10 @@ class Desk:
         clock: Clock,
         wake: Callable[[], None],
         want: Callable[[int], None],
+        confirm: Callable[[], Awaitable[None]],
     ) -> None:
         self._core, self._machine, self._clock = core, machine, clock
-        self._wake, self._want = wake, want
+        self._wake, self._want, self._confirm = wake, want, confirm
         self.now_us = 0
         self._orders: list[_Order] = []
         self._more = asyncio.Event()
@@ -71,7 +73,11 @@ class Desk:
         order = _Order(command, receipt, asyncio.get_running_loop().create_future())
         self._orders.append(order)
         self._more.set()
-        return await order.verdict
+        verdict = await order.verdict
+        if verdict.refusal:
+            # A leader that was deposed without knowing it may refuse what the new one has long allowed.
+            await self._confirm()
+        return verdict
 
     def _may_decide(self) -> bool:
         """A leader decides only after its own term's no-op is applied, and with a clock the quorum agreed to."""

@@ -26,7 +26,7 @@ from .membership import CONF_KINDS, Membership, membership_of
 from .notes import Notes
 from .raft.config import Config
 from .raft.core import LEADER, RaftCore
-from .raft.messages import Fetch, Halt, Message, ReadId, Ready, Record, Write
+from .raft.messages import Fetch, Halt, Message, NotLeader, ReadId, Ready, Record, Write
 from .settings import NodeSettings
 from .statefile import StateFile
 from .submit import Submitter
@@ -36,6 +36,7 @@ from .transport import Transport
 log = logging.getLogger("ballot.node")
 
 IDLE_CHECKPOINT_S = 1.0
+CONFIRM_S = 1.0
 
 
 def die(reason: str) -> NoReturn:
@@ -87,7 +88,7 @@ class Node:
         )
         self.core = RaftCore(config, durable, seal=self._seal, check=self._check, rng=random.SystemRandom())
         await self._open_views()
-        self.desk = Desk(self.core, self.machine, self.clock, self.wake, self.cosigner.want)
+        self.desk = Desk(self.core, self.machine, self.clock, self.wake, self.cosigner.want, self.confirm_leading)
         self.submitter = Submitter(self.core, self.desk, self.applier, lambda: self.transport)
         log.info(
             "recovered", extra={"term": hard.term, "last": last, "commit": hard.commit, "applied": self.applier.applied}
@@ -195,7 +196,9 @@ class Node:
         return write.truncate_from - 1 if write.truncate_from else self.state_file.state.last_index
 
     async def _fetch(self, fetch: Fetch) -> None:
-        entries = await self.table.read(fetch.first, self.core.commit, limit=500)
+        # One append, however large the board's chunks are: a longer frame would never be taken.
+        most = self.core.config.max_append_bytes
+        entries = await self.table.read(fetch.first, self.core.commit, limit=500, max_bytes=most)
         self.core.fetched(fetch.peer, fetch.term, cast(Sequence[Record], entries))
         self.wake()
 
@@ -331,15 +334,30 @@ class Node:
             self._role_changed.clear()
             await self._role_changed.wait()
 
+    async def confirm_leading(self) -> None:
+        """Returns when a majority has said, after now, that this node leads. Raises NotLeader."""
+        if self.core.leadership is None:
+            raise NotLeader(self.core.leader)
+        try:
+            # A node deposed meanwhile never gets this read answered: it was the old leadership's.
+            await self._safe_index(CONFIRM_S)
+        except TimeoutError as error:
+            raise NotLeader(0) from error
+
     async def read_index(self, timeout_s: float) -> int:
         """An index from which a read is linearizable, applied here. Raises NotLeader, TimeoutError."""
+        index = await self._safe_index(timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await self.applier.reached(index)
+        return index
+
+    async def _safe_index(self, timeout_s: float) -> int:
         read = self.core.read_index()
         future = self._reads[read] = asyncio.get_running_loop().create_future()
         self.wake()
         try:
             async with asyncio.timeout(timeout_s):
                 index: int = await future
-                await self.applier.reached(index)
         finally:
             self._reads.pop(read, None)
         return index

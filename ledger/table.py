@@ -21,7 +21,7 @@ log = logging.getLogger("ballot.table")
 
 WRITER_LOCK = 0x6C6564676572
 REQUIRED_SETTINGS = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
-MAX_READ_ENTRIES = 2000
+MAX_READ_ENTRIES, MAX_READ_BYTES = 2000, 4 << 20
 
 _WRITE = "select ledger_write(%b,%b,%b,%b,%b,%b,%b,%b,%t,%b,%b,%b,%b)"
 _TERMS = """
@@ -32,9 +32,12 @@ with recursive run as (
         select term, index from ledger_entry where term > run.term order by term, index limit 1) as following
 ) select index, term from run order by index"""
 _READ = """
-select entry.header, entry.public, private.sealed from ledger_entry as entry
-left join ledger_private as private using (index)
-where entry.index between %b and %b order by entry.index"""
+select header, public, sealed from (
+    select entry.index, header, public, sealed, sum(octet_length(header) + octet_length(public)
+        + coalesce(octet_length(sealed), 0)) over (order by entry.index) as bytes
+    from ledger_entry as entry left join ledger_private using (index)
+    where entry.index between %b and %b) as entry
+where bytes <= %b or index = %b order by index"""
 
 _READ_SOME = """
 select entry.header, entry.public, private.sealed from ledger_entry as entry
@@ -141,9 +144,15 @@ class LogTable:
             ),
         )
 
-    async def read(self, first: int, last: int, limit: int = MAX_READ_ENTRIES) -> list[Entry]:
-        """Entries `first` to `last`, at most `limit` of them, private parts opened where they still exist."""
-        rows = await self._all(self._reader, _READ, (first, min(last, first + limit - 1)))
+    async def read(
+        self, first: int, last: int, limit: int = MAX_READ_ENTRIES, max_bytes: int = MAX_READ_BYTES
+    ) -> list[Entry]:
+        """Entries `first` to `last`, at most `limit` of them and, beyond the first, at most `max_bytes` in all.
+
+        Private parts are opened where they still exist.
+        """
+        values = (first, min(last, first + limit - 1), max_bytes, first)
+        rows = await self._all(self._reader, _READ, values)
         return [self._open(header, public, sealed) for header, public, sealed in rows]
 
     async def read_some(self, indexes: Sequence[int]) -> list[Entry]:

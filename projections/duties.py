@@ -54,14 +54,7 @@ class Duties:
         try:
             while True:
                 await asyncio.sleep(POLL_S)
-                try:
-                    await self._look(connection)
-                except Unavailable as error:
-                    log.warning("a duty has to wait", extra={"error": str(error)})
-                except BrokenExecutor:
-                    # The process that opens ballots was ended, perhaps for want of memory: the ledger goes on.
-                    log.exception("opening ballots failed, it starts anew")
-                    self._pool = None
+                await self._look(connection)
         finally:
             await connection.close()
             if self._pool is not None:
@@ -71,10 +64,22 @@ class Duties:
         node = self._node
         cursor = await connection.execute(_DUE, (node.clock.now_us(), node.settings.node))
         for election in await cursor.fetchall():
-            if election["status"] == "tallied":
-                await self._attest(connection, election)
-            if node.core.role == LEADER and node.applier.applied >= election["applied"]:
-                await self._advance(connection, election)
+            try:
+                await self._serve(connection, election)
+            except Unavailable as error:
+                # It must not keep the others waiting.
+                log.warning("a duty has to wait", extra={"error": str(error)})
+            except BrokenExecutor:
+                # The process that opens ballots was ended, perhaps for want of memory: the ledger goes on.
+                log.exception("opening ballots failed, it starts anew")
+                self._pool = None
+
+    async def _serve(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
+        node = self._node
+        if election["status"] == "tallied":
+            await self._attest(connection, election)
+        if node.core.role == LEADER and node.applier.applied >= election["applied"]:
+            await self._advance(connection, election)
 
     async def _advance(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
         """The leader's next step for one election."""

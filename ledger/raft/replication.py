@@ -69,6 +69,7 @@ class Leadership:
         self.reads: list[PendingRead] = []
         self.waiting_reads: list[tuple[ReadId, int]] = []
         self.round = 0
+        self.round_wanted = False
         self.transfer_to = 0
         self.transfer_ticks = 0
         self.heartbeat_elapsed = 0
@@ -128,6 +129,10 @@ class Leadership:
 
     def flush(self) -> None:
         """Sends what is new, once a turn, so that one message carries all that arrived meanwhile."""
+        if self.round_wanted:
+            self.round, self.round_wanted = self.round + 1, False
+            self.beat()
+            self._confirm_reads()
         commit = self.core.commit
         for peer, progress in self.peers.items():
             # A follower that acknowledged after the majority must hear of the commit too, and not a heartbeat later.
@@ -284,10 +289,9 @@ class Leadership:
         if not self.own_term_committed:
             self.waiting_reads.append((read, asker))
             return
-        self.round += 1
-        self.reads.append(PendingRead(read, self.core.commit, self.round, asker))
-        self.beat()
-        self._confirm_reads()
+        # All reads of one turn share the round that the next flush opens.
+        self.reads.append(PendingRead(read, self.core.commit, self.round + 1, asker))
+        self.round_wanted = True
 
     def _release_waiting_reads(self) -> None:
         if self.own_term_committed:

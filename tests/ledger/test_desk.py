@@ -84,7 +84,14 @@ class Bench:
         self.clock = Clock(nodes, source=lambda: self.now_us)
         self.machine = Rights()
         self.wanted: list[int] = []
-        self.desk = Desk(self.core, cast(StateMachine, self.machine), self.clock, lambda: None, self.wanted.append)
+        self.deposed = False
+        machine = cast(StateMachine, self.machine)
+        self.desk = Desk(self.core, machine, self.clock, lambda: None, self.wanted.append, self._confirm)
+
+    async def _confirm(self) -> None:
+        """A majority says whether this node still leads."""
+        if self.deposed:
+            raise NotLeader(2)
 
     def _seal(self, last: Record, term: int, payload: object) -> Entry:
         before = cast(Entry, last)
@@ -201,6 +208,15 @@ def test_a_refusal_carries_the_newest_entry_it_may_rest_on(runner: asyncio.Runne
     assert refusal == Verdict(other.term, other.index, False, "AlreadySpent", "spent before")
     assert (refusal.term, refusal.index) == last(bench)
     assert bench.core.commit < refusal.index
+
+
+def test_a_leader_deposed_without_knowing_it_refuses_nothing(runner: asyncio.Runner) -> None:
+    """What it refuses, the new leader may long have allowed; an accepted command is judged by its place instead."""
+    bench = leading(runner)
+    bench.deposed = True
+    accepted, refused = decided(bench, b"ada:vote", b"bo:vote")
+    assert isinstance(accepted, Verdict)
+    assert isinstance(refused, NotLeader)
 
 
 def test_a_command_that_becomes_two_entries_has_the_place_of_the_last(runner: asyncio.Runner) -> None:

@@ -88,8 +88,11 @@ class SimDesk(Desk):
     """The real desk without its queue: the simulator's events are the queue."""
 
     def __init__(self, core: RaftCore, machine: SimMachine, clock: Clock) -> None:
-        super().__init__(core, machine, clock, lambda: None, lambda index: None)
+        super().__init__(core, machine, clock, lambda: None, lambda index: None, self._unconfirmed)
         self._only = _Order(b"", False, cast(Any, None))
+
+    async def _unconfirmed(self) -> None:
+        """Never awaited: what a deposed leader refuses is counted here (history.py) and not confirmed first."""
 
     def decide(self, command: bytes) -> Verdict:
         """Raises NotLeader, Overloaded."""

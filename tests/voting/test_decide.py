@@ -297,6 +297,13 @@ def test_a_trustee_who_enrolled_meanwhile_is_not_left_out() -> None:
     refused(late, alone.open(), "TrusteesChanged")
 
 
+def test_a_single_trustee_who_enrolled_meanwhile_is_not_replaced_by_the_cluster() -> None:
+    alone = Life("alone", trustees=0)
+    accepted(ledger(*alone.people(), *alone.drafting()), alone.open(trustee_key=b"the cluster's own"))
+    late = ledger(*alone.people(), *alone.drafting(), alone.trustee(1))
+    refused(late, alone.open(trustee_key=b"the cluster's own"), "TrusteesChanged")
+
+
 @pytest.mark.parametrize("definition", [b"", b"{}", LIFE.definition + b" ", LIFE.definition[:-1]])
 def test_a_definition_that_cannot_be_read_is_refused_before_it_is_recorded(definition: bytes) -> None:
     """Every node folds what is recorded: it would stop them all."""

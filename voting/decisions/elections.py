@@ -104,7 +104,9 @@ def _refuse_opening(election: Row, cmd: c.OpenElection) -> Refusal | None:
         definition = decode_definition(cmd.definition)
     except DefinitionError as error:
         return Refusal("BadDefinition", str(error))
-    if len(definition.trustees) != (election.get("trustee_count") or 1):
+    enrolled = election.get("trustee_count") or 0
+    # Made for the cluster as the only trustee: then whoever enrolled meanwhile would be passed over.
+    if len(definition.trustees) != (enrolled or 1) or (cmd.trustee_key and enrolled):
         return Refusal("TrusteesChanged", "the trustees changed meanwhile: look at them and open again")
     return None
 

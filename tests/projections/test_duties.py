@@ -1,0 +1,52 @@
+"""Duties: what goes wrong with one waits for the next try, and never ends the node."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ballot.ledger.node import Node
+from ballot.ledger.submit import Unavailable
+from ballot.projections import duties
+from ballot.projections.duties import Duties
+
+
+async def _never(size: int) -> bytes:
+    await asyncio.Event().wait()
+    return b""
+
+
+def test_the_key_waits_for_a_checkpoint_that_no_majority_signs_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def private(self: Duties, election: dict[str, Any]) -> dict[str, Any]:
+        return {"trustee": b"a key"}
+
+    monkeypatch.setattr(duties, "SUBMIT_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(Duties, "_private", private)
+    cut_off = SimpleNamespace(cosigner=SimpleNamespace(want=int), notes=SimpleNamespace(covering=_never))
+    duty = Duties(cast(Node, cut_off), "")
+    with pytest.raises(Unavailable, match="no majority"):
+        asyncio.run(duty._release_own_key(cast(Any, None), {"published_at": 7}))
+
+
+def test_an_election_that_has_to_wait_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[int] = []
+
+    async def serve(self: Duties, connection: object, election: dict[str, int]) -> None:
+        served.append(election["number"])
+        if election["number"] == 1:
+            raise Unavailable("refused")
+
+    class Due:
+        async def execute(self, query: str, values: object) -> Due:
+            return self
+
+        async def fetchall(self) -> list[dict[str, int]]:
+            return [{"number": 1}, {"number": 2}]
+
+    monkeypatch.setattr(Duties, "_serve", serve)
+    node = SimpleNamespace(clock=SimpleNamespace(now_us=lambda: 0), settings=SimpleNamespace(node=1))
+    asyncio.run(Duties(cast(Node, node), "")._look(cast(Any, Due())))
+    assert served == [1, 2]
