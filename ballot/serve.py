@@ -39,7 +39,8 @@ def http_command(settings: Settings) -> list[str]:
         "--keep-alive=30",
         "--graceful-timeout=10",
         "--no-control-socket",
-        "--log-level=warning",
+        # Its warnings quote the address of whoever sent a malformed request.
+        "--log-level=error",
     ]
 
 

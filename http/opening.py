@@ -54,6 +54,7 @@ async def open_election(services: Services, row: queries.Election) -> None:
     command = c.OpenElection(
         row.election,
         row.organiser,
+        row.draft,
         definition,
         leaves,
         root,

@@ -18,6 +18,10 @@ def system_time_us() -> int:
     return time.time_ns() // 1000
 
 
+def steady_time_us() -> int:
+    return time.monotonic_ns() // 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """`offset_us`: the peer's clock minus ours; `round_trip_us` bounds the error to half of itself."""
@@ -34,11 +38,32 @@ def measure(sent: int, received: int, replied: int, returned: int) -> Sample:
 class Clock:
     """One node's clock, corrected towards the quorum's median."""
 
-    def __init__(self, voters: int, source: Callable[[], int] = system_time_us, bound_us: int = 1_000_000) -> None:
-        self._source, self._voters, self.bound_us = source, voters, bound_us
+    def __init__(
+        self,
+        voters: int,
+        source: Callable[[], int] = system_time_us,
+        bound_us: int = 1_000_000,
+        steady: Callable[[], int] | None = None,
+    ) -> None:
+        """`source` is the machine's wall clock; `steady`, where given, one that never jumps, to catch it jumping."""
+        self._source, self._voters, self.bound_us, self._steady = source, voters, bound_us, steady
         self._samples: dict[int, deque[Sample]] = {}
         self._correction_us = 0
-        self.synchronised = voters == 1
+        self._synchronised = voters == 1
+        self._lead_us = self._lead()
+
+    @property
+    def synchronised(self) -> bool:
+        """The quorum agreed on this clock's correction, and it has not jumped since."""
+        if self._voters > 1 and abs(self._lead() - self._lead_us) > self.bound_us:
+            # Every offset measured before the jump is wrong by as much: nothing is stamped until it is measured anew.
+            self._samples.clear()
+            self._synchronised, self._lead_us = False, self._lead()
+        return self._synchronised
+
+    def _lead(self) -> int:
+        """How far the wall clock is ahead of the steady one."""
+        return self._source() - self._steady() if self._steady is not None else 0
 
     def raw_us(self) -> int:
         """This machine's own clock."""
@@ -50,7 +75,8 @@ class Clock:
 
     def observe(self, peer: int, sample: Sample) -> None:
         """Takes a measured exchange with `peer` (leader's side) and renews the correction."""
-        if sample.round_trip_us < 0:
+        # A jump in the middle of an exchange looks like an absurd round trip.
+        if not 0 <= sample.round_trip_us <= self.bound_us:
             return
         self._samples.setdefault(peer, deque(maxlen=SAMPLES)).append(sample)
         self._correct()
@@ -68,7 +94,11 @@ class Clock:
             return
         low, high = heard[lowest], heard[highest]
         self._correction_us = min(max(self._correction_us, low), high)
-        self.synchronised = self.synchronised or high - low <= self.bound_us
+        if self.synchronised or high - low <= self.bound_us:
+            self._agree()
+
+    def _agree(self) -> None:
+        self._synchronised, self._lead_us = True, self._lead()
 
     def offset_us(self, peer: int) -> int:
         """The peer's clock minus ours, from the sample with the shortest round trip among the newest."""
@@ -84,7 +114,7 @@ class Clock:
     def accept_correction(self, correction_us: int) -> None:
         """A follower takes the correction that the leader worked out for it."""
         self._correction_us = correction_us
-        self.synchronised = True
+        self._agree()
 
     def forget(self) -> None:
         """Leadership changed: old samples say nothing about the peers any more, the last correction stays."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -39,8 +39,8 @@ class Entry:
     private_digest: bytes
     header: bytes
     public: bytes
-    private: bytes | None
-    salt: bytes
+    private: bytes | None = field(repr=False)
+    salt: bytes = field(repr=False)
 
     @cached_property
     def hash(self) -> bytes:

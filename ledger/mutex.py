@@ -63,7 +63,7 @@ class Mutex:
         if not taken:
             log.info("lock held by another")
             raise LockHeld("the same request is being carried out elsewhere")
-        log.debug("lock taken")
+        log.info("lock taken")
         return lock
 
     def _may_try(self) -> bool:
@@ -87,7 +87,7 @@ class Mutex:
         except (RedisError, OSError, TimeoutError) as error:
             self._failed("lock not released", error)
         else:
-            log.debug("lock released")
+            log.info("lock released")
 
     def state(self) -> dict[str, Any]:
         """For diagnosis: whether locks are in use, and whether Redis fails just now."""

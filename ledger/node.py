@@ -16,7 +16,7 @@ from typing import Any, NoReturn, cast
 
 from .applier import Applier
 from .checkpoint import Checkpoint
-from .clock import Clock, system_time_us
+from .clock import Clock, steady_time_us, system_time_us
 from .cosign import Cosigner
 from .decision import Draft
 from .desk import Desk
@@ -56,6 +56,7 @@ class Node:
             len(settings.peers) + 1,
             source=lambda: system_time_us() + settings.clock_offset_us,
             bound_us=settings.clock_bound_us,
+            steady=steady_time_us,
         )
         self.applier = Applier(settings.dsn, machine, self.read_committed, self._on_applied)
         self.transport = Transport(settings.node, settings.listen, dict(settings.peers), settings.tls, self.clock, self)
@@ -167,7 +168,7 @@ class Node:
         if ready.write is not None:
             self.spawn(self._write(ready.write))
         if ready.apply:
-            log.debug("committed", extra={"commit": self.core.commit, "term": self.core.term})
+            log.info("committed", extra={"commit": self.core.commit, "term": self.core.term})
             self.applier.advance(ready.apply)
         for read, index in ready.reads:
             if (future := self._reads.pop(read, None)) is not None and not future.done():
@@ -186,7 +187,7 @@ class Node:
         except Exception as error:
             die(f"the outcome of a write is unknown: {error}")
         if write.entries:
-            log.debug("entries durable", extra={"count": len(write.entries), "last": write.entries[-1].index})
+            log.info("entries durable", extra={"count": len(write.entries), "last": write.entries[-1].index})
         self.core.appended(write.token)
         self.wake()
 

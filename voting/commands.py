@@ -96,10 +96,11 @@ class EnrolTrustee(Command, frozen=True):
 
 
 class OpenElection(Command, frozen=True):
-    """Freezes roll and definition. `trustee_key` is the cluster's own (PKCS #8 PEM) or empty."""
+    """Freezes roll and definition, made from `draft`. `trustee_key` is the cluster's own (PKCS #8 PEM) or empty."""
 
     election: bytes
     organiser: bytes
+    draft: bytes
     definition: bytes
     leaves: list[bytes]
     root: bytes

@@ -151,3 +151,26 @@ def test_all_clocks_agree_once_corrected() -> None:
 
 def test_the_system_clock_counts_microseconds() -> None:
     assert 1_700_000_000 * SECOND < system_time_us() < 10_000_000_000 * SECOND
+
+
+def test_a_clock_that_jumps_is_not_believed_until_it_is_measured_again() -> None:
+    now = {"wall": 10 * SECOND, "steady": 0}
+    clock = Clock(3, source=lambda: now["wall"], steady=lambda: now["steady"])
+    clock.observe(2, Sample(0, 100))
+    clock.observe(3, Sample(0, 100))
+    assert clock.synchronised
+    now["wall"], now["steady"] = now["wall"] + 5 * SECOND, now["steady"] + 5 * SECOND
+    assert clock.synchronised, "time that only passes is no jump"
+    now["wall"] += 3600 * SECOND
+    assert not clock.synchronised
+    clock.observe(2, Sample(-3600 * SECOND, 100))
+    clock.observe(3, Sample(-3600 * SECOND, 100))
+    assert clock.synchronised
+    assert clock.now_us() == 15 * SECOND
+
+
+def test_a_single_node_has_nobody_to_compare_its_clock_with() -> None:
+    now = [10 * SECOND]
+    clock = Clock(1, source=lambda: now[0], steady=lambda: 0)
+    now[0] += 3600 * SECOND
+    assert clock.synchronised

@@ -280,7 +280,7 @@ def test_a_leader_decides_only_after_its_own_no_op_is_applied(runner: asyncio.Ru
 
 def test_a_leader_whose_clock_no_quorum_agreed_to_decides_nothing(runner: asyncio.Runner) -> None:
     bench = leading(runner)
-    bench.clock.synchronised = False
+    bench.clock = bench.desk._clock = Clock(3, source=lambda: bench.now_us)
     assert isinstance(decided(bench, b"ada:vote")[0], NotLeader)
     assert bench.machine.decided == []
 

@@ -130,7 +130,7 @@ def opening(nodes: int) -> Opening:
     commands = (
         c.DraftElection(ELECTION, ORGANISER, b"draft"),
         c.AddVoters(filler("add", 16), ELECTION, ORGANISER, roll),
-        c.OpenElection(ELECTION, ORGANISER, definition(), leaves, bytes(32), [], b""),
+        c.OpenElection(ELECTION, ORGANISER, b"draft", definition(), leaves, bytes(32), [], b""),
     )
     for command in commands:
         decision = decide(RowsView(rows), command, START_US)

@@ -214,6 +214,7 @@ class Life:
         fields: dict[str, Any] = {
             "election": self.election,
             "organiser": self.organiser,
+            "draft": b'{"title":"Better"}',
             "definition": self.definition,
             "leaves": self.leaves,
             "root": stuff(32, self.label, "roll"),

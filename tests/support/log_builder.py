@@ -300,7 +300,8 @@ class ElectionLog(Log):
         self.submit(c.AddVoters(b"a" * 16, ELECTION, ORGANISER, roll))
         leaves = sorted(voter.leaf for voter in VOTERS)
         document = encode_definition(self._definition(root_of(leaves)))
-        self.submit(c.OpenElection(ELECTION, ORGANISER, document, leaves, root_of(leaves), [b"registrar"], b"trustee"))
+        keys = [b"registrar"], b"trustee"
+        self.submit(c.OpenElection(ELECTION, ORGANISER, b"{}", document, leaves, root_of(leaves), *keys))
 
     def _definition(self, root: bytes) -> ElectionDefinition:
         return ElectionDefinition(

@@ -282,7 +282,7 @@ def test_a_roll_that_changed_meanwhile_or_is_empty_is_not_opened() -> None:
     made = drafted()
     refused(made, LIFE.open(leaves=LIFE.leaves[:-1]), "RollChanged")
     refused(made, LIFE.open(leaves=[*LIFE.leaves, b"leaf"]), "RollChanged")
-    refused(ledger(*LIFE.people(), LIFE.draft()), LIFE.open(leaves=[]), "RollChanged")
+    refused(ledger(*LIFE.people(), LIFE.draft()), LIFE.open(leaves=[], draft=b'{"title":"Draft"}'), "RollChanged")
 
 
 def test_a_trustee_who_enrolled_meanwhile_is_not_left_out() -> None:
@@ -295,6 +295,10 @@ def test_a_trustee_who_enrolled_meanwhile_is_not_left_out() -> None:
     accepted(made, alone.open())
     late = ledger(*alone.people(), *alone.drafting(), alone.trustee(1), alone.trustee(2))
     refused(late, alone.open(), "TrusteesChanged")
+
+
+def test_an_election_whose_draft_was_amended_meanwhile_is_not_opened_with_the_old_one() -> None:
+    refused(drafted(), LIFE.open(draft=b'{"title":"Draft"}'), "DraftChanged")
 
 
 def test_a_single_trustee_who_enrolled_meanwhile_is_not_replaced_by_the_cluster() -> None:

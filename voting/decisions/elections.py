@@ -93,9 +93,11 @@ def open(view: View, cmd: c.OpenElection, now_us: int) -> Decision:
 
 
 def _refuse_opening(election: Row, cmd: c.OpenElection) -> Refusal | None:
-    """Roll and trustees may have changed since the definition was made."""
+    """Draft, roll and trustees may have changed since the definition was made."""
     if election["status"] not in ("draft", "frozen"):
         return Refusal("NotADraft", f"the election is {election['status']}")
+    if election["draft"] != cmd.draft:
+        return Refusal("DraftChanged", "the draft was amended meanwhile: look at it and open again")
     if (election.get("roll_size") or 0) != len(cmd.leaves) or not cmd.leaves:
         return Refusal("RollChanged", "the roll changed meanwhile, or is empty: look at it and open again")
     if election["status"] == "frozen" and election["roll_root"] != cmd.root:
