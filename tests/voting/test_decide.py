@@ -297,6 +297,10 @@ def test_a_trustee_who_enrolled_meanwhile_is_not_left_out() -> None:
     refused(late, alone.open(), "TrusteesChanged")
 
 
+def test_an_election_that_would_close_before_it_opens_is_not_opened() -> None:
+    refused(drafted(), LIFE.open(), "BadDefinition", now_us=CLOSES_US)
+
+
 def test_an_election_whose_draft_was_amended_meanwhile_is_not_opened_with_the_old_one() -> None:
     refused(drafted(), LIFE.open(draft=b'{"title":"Draft"}'), "DraftChanged")
 

@@ -81,7 +81,7 @@ def open(view: View, cmd: c.OpenElection, now_us: int) -> Decision:
         return Known(election["opened_at"])
     if election.get("eid") is not None:
         return Refusal("AlreadyOpened", "the election was opened before")
-    if refusal := _refuse_opening(election, cmd):
+    if refusal := _refuse_opening(election, cmd, now_us):
         return refusal
     frozen: list[Draft] = []
     if election["status"] == "draft":
@@ -92,7 +92,7 @@ def open(view: View, cmd: c.OpenElection, now_us: int) -> Decision:
     return frozen + event("ElectionOpened", public, private)
 
 
-def _refuse_opening(election: Row, cmd: c.OpenElection) -> Refusal | None:
+def _refuse_opening(election: Row, cmd: c.OpenElection, now_us: int) -> Refusal | None:
     """Draft, roll and trustees may have changed since the definition was made."""
     if election["status"] not in ("draft", "frozen"):
         return Refusal("NotADraft", f"the election is {election['status']}")
@@ -106,6 +106,8 @@ def _refuse_opening(election: Row, cmd: c.OpenElection) -> Refusal | None:
         definition = decode_definition(cmd.definition)
     except DefinitionError as error:
         return Refusal("BadDefinition", str(error))
+    if 0 < definition.closes_us <= now_us:
+        return Refusal("BadDefinition", "the election would close before it opens")
     enrolled = election.get("trustee_count") or 0
     # Made for the cluster as the only trustee: then whoever enrolled meanwhile would be passed over.
     if len(definition.trustees) != (enrolled or 1) or (cmd.trustee_key and enrolled):
