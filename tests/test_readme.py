@@ -23,7 +23,12 @@ COMMANDS = [
 TEST_COMMAND = "make test"
 """The one command that this test leaves out: it would run itself."""
 
-TESTED = {"make demo", ".venv/bin/ballot up", TEST_COMMAND}
+CHECKS = [
+    ".venv/bin/ballot replay export $NODE election.ballots",
+    ".venv/bin/ballot replay audit election.ballots",
+    ".venv/bin/ballot replay rebuild election.ballots --node $NODE",
+]
+TESTED = {"make demo", ".venv/bin/ballot up", TEST_COMMAND, *CHECKS}
 
 pytestmark = pytest.mark.demo
 
@@ -46,7 +51,7 @@ def test_the_demo_runs_a_whole_election_and_says_so_on_its_last_line(tmp_path: P
     assert (done.returncode, last) == (0, "audit: PASS  lost: 0  double: 0"), done.stdout[-3000:] + done.stderr[-3000:]
 
 
-def test_up_starts_a_cluster_prints_its_addresses_and_stops_when_told(tmp_path: Path) -> None:
+def test_up_starts_a_cluster_that_can_be_checked_and_stops_when_told(tmp_path: Path) -> None:
     folder = Path("/tmp") / f"ballot-up-{os.getpid()}"
     command = [".venv/bin/ballot", "up", "--data", str(folder)]
     up = subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, text=True)
@@ -56,11 +61,26 @@ def test_up_starts_a_cluster_prints_its_addresses_and_stops_when_told(tmp_path: 
         for url in urls:
             with urllib.request.urlopen(f"{url}/_diag/health", timeout=5) as answer:
                 assert answer.status == 200
+        assert check(tmp_path, urls[0].removesuffix("/api")) == ["audit: PASS", "same"]
         up.send_signal(signal.SIGINT)
         assert up.wait(30) == 0
     finally:
         up.kill()
         subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+def check(folder: Path, node: str) -> list[str]:
+    """Runs the README's checks in order; what the audit and the rebuild say at their ends."""
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    said = []
+    for command in (command for command in COMMANDS if command in CHECKS):
+        run = ["sh", "-c", command]
+        done = subprocess.run(
+            run, cwd=folder, env={**environment(folder), "NODE": node}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        said.append(done.stdout.rstrip().splitlines()[-1])
+    return [said[1], said[2].rsplit(": ", 1)[1]]
 
 
 def addresses(up: subprocess.Popen[str]) -> list[str]:
