@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 SAMPLES = 16
@@ -45,12 +45,23 @@ class Clock:
         bound_us: int = 1_000_000,
         steady: Callable[[], int] | None = None,
     ) -> None:
-        """`source` is the machine's wall clock; `steady`, where given, one that never jumps, to catch it jumping."""
+        """`source` is the machine's wall clock; `steady`, where given, one that never jumps, to catch it jumping.
+
+        `voters` 0: not known yet, `follow` will say.
+        """
         self._source, self._voters, self.bound_us, self._steady = source, voters, bound_us, steady
         self._samples: dict[int, deque[Sample]] = {}
         self._correction_us = 0
         self._synchronised = voters == 1
         self._lead_us = self._lead()
+        self._counted: frozenset[int] | None = None
+
+    def follow(self, node: int, voters: Collection[int]) -> None:
+        """Members changed: from now on the quorum is that of `voters` and this `node`; learners are only measured."""
+        self._counted = frozenset(voters) - {node}
+        self._voters = len(self._counted) + 1
+        if self._voters == 1:
+            self._agree()
 
     @property
     def synchronised(self) -> bool:
@@ -87,7 +98,8 @@ class Clock:
         A clock that was not heard could be anything, so the median of all is only known to lie between two of those
         that were: one bad clock must not count for half because it happened to answer first.
         """
-        heard = sorted([0, *(self.offset_us(known) for known in self._samples)])
+        counted = self._samples if self._counted is None else self._counted & self._samples.keys()
+        heard = sorted([0, *(self.offset_us(known) for known in counted)])
         missing = self._voters - len(heard)
         lowest, highest = (self._voters - 1) // 2 - missing, self._voters // 2
         if lowest < 0 or highest >= len(heard):

@@ -9,14 +9,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 from .clock import Clock
 from .decision import Decision, Draft, Known, Refusal
 from .entry import MAX_PAYLOAD_BYTES, Entry
-from .machine import StateMachine
 from .raft.core import LEADER, RaftCore
-from .raft.messages import NotLeader, Overloaded, Ticket
+from .raft.messages import ConfRefused, NotLeader, Overloaded, Ticket
 
 log = logging.getLogger("ballot.desk")
 
@@ -44,6 +43,14 @@ class _Order:
     verdict: asyncio.Future[Verdict]
 
 
+class Decider(Protocol):
+    """What the desk asks of a state machine; see there."""
+
+    async def prepare(self, commands: Sequence[bytes]) -> None: ...
+    def decide(self, command: bytes, now_us: int) -> Decision: ...
+    def proposed(self, entries: Sequence[Entry]) -> None: ...
+
+
 class Desk:
     """`wake()` makes the driver look at the core; `want(index)` asks for a checkpoint; `confirm()` returns when a
     majority has said that this node still leads, and raises NotLeader.
@@ -54,7 +61,7 @@ class Desk:
     def __init__(
         self,
         core: RaftCore,
-        machine: StateMachine,
+        machine: Decider,
         clock: Clock,
         wake: Callable[[], None],
         want: Callable[[int], None],
@@ -114,13 +121,10 @@ class Desk:
         if not isinstance(decision, Refusal | Known) and any(_size(draft) > MAX_PAYLOAD_BYTES for draft in decision):
             # No frame would carry it to the other nodes, and nothing behind it would be replicated either.
             decision = Refusal("TooLarge", f"an entry has at most {MAX_PAYLOAD_BYTES} bytes")
-        if isinstance(decision, Refusal):
-            log.info("refused", extra={"refusal": decision.name})
-            return Verdict(last.term, last.index, False, decision.name, decision.detail)
-        if isinstance(decision, Known):
-            verdict = Verdict(self._core.log.term(decision.index), decision.index, new=False)
-        else:
-            verdict = self._propose(decision)
+        verdict = self._carry_out(decision)
+        if isinstance(verdict, Refusal):
+            log.info("refused", extra={"refusal": verdict.name})
+            return Verdict(last.term, last.index, False, verdict.name, verdict.detail)
         if order.receipt:
             self._want(verdict.index)
         return verdict
@@ -132,6 +136,16 @@ class Desk:
             # Our bug; but a command that ends one leader would be sent on to the next, and end that too.
             log.exception("deciding on a command failed")
             return Refusal("InternalError", "the command could not be decided; the error was logged")
+
+    def _carry_out(self, decision: Decision) -> Verdict | Refusal:
+        if isinstance(decision, Refusal):
+            return decision
+        if isinstance(decision, Known):
+            return Verdict(self._core.log.term(decision.index), decision.index, new=False)
+        try:
+            return self._propose(decision)
+        except ConfRefused as error:
+            return Refusal("MembersRefused", str(error))
 
     def _propose(self, drafts: Sequence[Draft]) -> Verdict:
         tickets: list[Ticket] = self._core.propose(drafts)

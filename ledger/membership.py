@@ -7,7 +7,7 @@ alone is the answer and none has to be folded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from .checkpoint import CheckpointError, Member
@@ -22,30 +22,54 @@ class MembershipError(ValueError):
     """A membership entry whose list of nodes is malformed."""
 
 
+class ChangeRefused(ValueError):
+    """A change of members that makes no sense; the argument says why."""
+
+
 @dataclass(frozen=True)
 class NodeRecord:
-    """One node. `id` is never reused; `name` is its key name in checkpoint signatures; `rsa` a 384-byte modulus."""
+    """One node. `id` is never reused; `name` is its key name in checkpoint signatures; `rsa` a 384-byte modulus.
+
+    `address` is `host:port`, where its peers reach it; empty for the first nodes, whose operators know it.
+    """
 
     id: int
     name: str
     ed25519: bytes
     rsa: bytes
     voter: bool = True
+    address: str = ""
 
     @property
     def member(self) -> Member:
         return Member(self.name, self.ed25519, self.rsa)
 
     def to_fields(self) -> dict[str, Any]:
-        return {"id": self.id, "name": self.name, "ed25519": self.ed25519, "rsa": self.rsa, "voter": self.voter}
+        fields = {"id": self.id, "name": self.name, "ed25519": self.ed25519, "rsa": self.rsa, "voter": self.voter}
+        return fields | ({"address": self.address} if self.address else {})
 
 
 @dataclass(frozen=True)
 class Membership:
-    """The cluster as one entry states it. `origin` names the log in every checkpoint."""
+    """The cluster as one entry states it. `origin` names the log in every checkpoint.
+
+    `last_id` is the highest id ever given, so that one that was removed does not come back.
+    """
 
     origin: str
     nodes: tuple[NodeRecord, ...]
+    last_id: int = 0
+
+    @property
+    def highest_id(self) -> int:
+        return max(self.last_id, *(node.id for node in self.nodes))
+
+    def holds(self, node_id: int) -> bool:
+        return any(node.id == node_id for node in self.nodes)
+
+    def was_removed(self, node_id: int) -> bool:
+        """Ids rise, so one that is neither listed nor still to come was a member once."""
+        return node_id <= self.highest_id and not self.holds(node_id)
 
     @property
     def conf(self) -> Conf:
@@ -65,14 +89,41 @@ class Membership:
         raise MembershipError(f"node {node_id} is not a member")
 
     def to_fields(self) -> dict[str, Any]:
-        return {"origin": self.origin, "nodes": [node.to_fields() for node in self.nodes]}
+        fields = {"origin": self.origin, "nodes": [node.to_fields() for node in self.nodes]}
+        return fields | ({"last_id": self.last_id} if self.last_id else {})
+
+    def with_learner(self, record: NodeRecord) -> Membership:
+        """This list and a new node, which receives the log and does not vote yet. Raises ChangeRefused."""
+        if record.id <= self.highest_id:
+            raise ChangeRefused(f"id {record.id} was used before, and ids never come back: take {self.highest_id + 1}")
+        return self._checked((*self.nodes, replace(record, voter=False)))
+
+    def with_voter(self, node_id: int) -> Membership:
+        """This list with learner `node_id` voting. Raises ChangeRefused."""
+        if not self.holds(node_id):
+            raise ChangeRefused(f"node {node_id} is not a member")
+        return self._checked(tuple(replace(node, voter=node.voter or node.id == node_id) for node in self.nodes))
+
+    def without(self, node_id: int) -> Membership:
+        """This list and one node less. Raises ChangeRefused."""
+        if not self.holds(node_id):
+            raise ChangeRefused(f"node {node_id} is not a member")
+        return self._checked(tuple(node for node in self.nodes if node.id != node_id))
+
+    def _checked(self, nodes: tuple[NodeRecord, ...]) -> Membership:
+        last_id = max(self.highest_id, *(node.id for node in nodes)) if nodes else self.highest_id
+        try:
+            return membership_of(Membership(self.origin, nodes, last_id).to_fields())
+        except MembershipError as error:
+            raise ChangeRefused(str(error)) from error
 
 
 def membership_of(fields: Mapping[str, Any]) -> Membership:
     """Reads the list out of a membership entry's public payload. Raises MembershipError."""
     try:
         origin = _typed(fields["origin"], str)
-        nodes = tuple(map(_record, fields["nodes"]))
+        nodes = tuple(map(record_of, fields["nodes"]))
+        last_id = _typed(fields.get("last_id", 0), int)
         for node in nodes:
             _ = node.member
     except (KeyError, TypeError, CheckpointError) as error:
@@ -83,7 +134,9 @@ def membership_of(fields: Mapping[str, Any]) -> Membership:
         raise MembershipError("membership entry names no voter")
     if min(node.id for node in nodes) < 1:
         raise MembershipError("membership entry carries an id below 1")
-    return Membership(origin, nodes)
+    if last_id and last_id < max(node.id for node in nodes):
+        raise MembershipError("membership entry carries an id above the last one given")
+    return Membership(origin, nodes, last_id)
 
 
 _UNIQUE: tuple[Callable[[NodeRecord], object], ...] = (
@@ -93,13 +146,15 @@ _UNIQUE: tuple[Callable[[NodeRecord], object], ...] = (
 )
 
 
-def _record(fields: Mapping[str, Any]) -> NodeRecord:
+def record_of(fields: Mapping[str, Any]) -> NodeRecord:
+    """One node's fields. Raises KeyError, TypeError."""
     return NodeRecord(
         _typed(fields["id"], int),
         _typed(fields["name"], str),
         _typed(fields["ed25519"], bytes),
         _typed(fields["rsa"], bytes),
         _typed(fields["voter"], bool),
+        _typed(fields.get("address", ""), str),
     )
 
 

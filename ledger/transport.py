@@ -54,6 +54,7 @@ class Transport:
         self._next_ask = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._dialling: dict[int, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -63,7 +64,7 @@ class Transport:
             ssl=self._tls.context(server=True),
         )
         for peer, address in self._peers.items():
-            self._spawn(self._keep_connected(peer, address))
+            self._dial(peer, address)
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -76,10 +77,38 @@ class Transport:
     def connected(self) -> list[int]:
         return sorted(self._links)
 
-    def _spawn(self, work: Awaitable[None]) -> None:
+    @property
+    def peers(self) -> tuple[int, ...]:
+        return tuple(self._peers)
+
+    def follow(self, peers: dict[int, Address]) -> None:
+        """Members changed: connects to the new ones, hangs up on those that are gone."""
+        gone = [peer for peer, address in self._peers.items() if peers.get(peer) != address]
+        new = {peer: address for peer, address in peers.items() if self._peers.get(peer) != address}
+        self._peers = dict(peers)
+        for peer in gone:
+            self._hang_up(peer)
+        if self._server is not None:
+            for peer, address in new.items():
+                self._dial(peer, address)
+
+    def _hang_up(self, peer: int) -> None:
+        if (dialling := self._dialling.pop(peer, None)) is not None:
+            dialling.cancel()
+        inbound = [link for link, known in self._inbound.items() if known == peer]
+        for link in [*inbound, *filter(None, [self._links.get(peer)])]:
+            link.close()
+        self._stamps.pop(peer, None)
+        self._drop(peer)
+
+    def _dial(self, peer: int, address: Address) -> None:
+        self._dialling[peer] = self._spawn(self._keep_connected(peer, address))
+
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # -- outgoing
 

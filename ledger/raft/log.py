@@ -64,6 +64,11 @@ class RaftLog:
     def conf_index(self) -> int:
         return self._confs[-1][0]
 
+    @property
+    def conf_indexes(self) -> list[int]:
+        """Where the configuration entries stand, the one in force last."""
+        return [index for index, _ in self._confs]
+
     def may_lead(self, node: int, commit: int) -> bool:
         """Whether `node` votes in the newest configuration or, until that is committed, in the one before it.
 

@@ -1,0 +1,173 @@
+"""Changing who belongs to the cluster while it runs: the operator's commands, and what follows the list in force.
+
+A change travels, is decided, proposed and answered like any other command; what becomes of it is one entry that
+carries the whole resulting list. Asking for the same change again is answered by the entry that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .clock import Clock
+from .decision import Decision, Draft, Known, Refusal
+from .desk import Decider
+from .entry import Entry, EntryError, decode_map, encode_map
+from .frame import FrameError, frame, parse_frame, read_u64, u64
+from .membership import ChangeRefused, Membership, NodeRecord, membership_of, record_of
+from .raft.core import RaftCore
+from .raft.log import RaftLog
+from .raft.messages import Conf
+from .raft.quorum import has_majority
+from .settings import Address
+from .transport import Transport
+
+_KIND = "change-members"
+_PREFIX = frame(_KIND, b"", b"", b"")[: -3 * 4]
+MAX_LAG = 1000
+
+
+def add_learner(record: NodeRecord) -> bytes:
+    """The command that lets a new node receive the log."""
+    return frame(_KIND, b"add", u64(record.id), encode_map(record.to_fields()))
+
+
+def promote(node: int) -> bytes:
+    """The command that lets a learner vote, once it has caught up (until then it is refused as NotCaughtUp)."""
+    return frame(_KIND, b"promote", u64(node), b"")
+
+
+def remove(node: int) -> bytes:
+    return frame(_KIND, b"remove", u64(node), b"")
+
+
+class Members:
+    """The list in force, which is the newest appended one, and what in this node must follow it."""
+
+    def __init__(self, node: int, told: dict[int, Address], transport: Transport, clock: Clock) -> None:
+        """`told` are the addresses that the operator gave; for those they go before what the log says."""
+        self._node, self._told, self._transport, self._clock = node, told, transport, clock
+        self._lists: dict[tuple[int, int], Membership] = {}
+        self._seen: tuple[int, int, int] = (0, 0, 0)
+        self.current: Membership
+
+    def restore(self, entries: Sequence[Entry]) -> None:
+        """The newest membership entries, as the table has them."""
+        for entry in entries:
+            self._lists[entry.index, entry.term] = membership_of(entry.fields)
+
+    def follow(self, log: RaftLog, applied: int) -> None:
+        """Called whenever the log or what is applied of it may have moved."""
+        index = log.conf_index
+        seen = (index, log.term(index), min(applied, index))
+        if seen == self._seen:
+            return
+        self._seen = seen
+        newest: list[Membership] = []
+        for place in reversed(log.conf_indexes):
+            newest.append(self._list(log, place))
+            # Whoever is being removed must still be heard until that is applied: its answer may be what commits it.
+            if place <= applied or len(newest) == 2:
+                break
+        self.current = newest[0]
+        self._clock.follow(self._node, self.current.conf.voters)
+        self._transport.follow(self._addresses(newest))
+
+    def _list(self, log: RaftLog, index: int) -> Membership:
+        place = (index, log.term(index))
+        if place not in self._lists:
+            entry = log.entry(index)
+            assert isinstance(entry, Entry)
+            self._lists[place] = membership_of(entry.fields)
+        return self._lists[place]
+
+    def _addresses(self, lists: Sequence[Membership]) -> dict[int, Address]:
+        found: dict[int, Address] = {}
+        for one in lists:
+            for node in one.nodes:
+                if node.address:
+                    found.setdefault(node.id, address_of(node.address))
+        # A new node knows only the genesis at first: those that came after it are not strangers to it.
+        told = {peer: at for peer, at in self._told.items() if not all(one.was_removed(peer) for one in lists)}
+        return {peer: at for peer, at in (found | told).items() if peer != self._node}
+
+
+class MembersDesk:
+    """Decides on changes of members and leaves every other command to the state machine behind it."""
+
+    def __init__(
+        self, core: RaftCore, members: Members, machine: Decider, connected: Callable[[], Sequence[int]]
+    ) -> None:
+        self._core, self._members, self._machine, self._connected = core, members, machine, connected
+
+    async def prepare(self, commands: Sequence[bytes]) -> None:
+        await self._machine.prepare([command for command in commands if not command.startswith(_PREFIX)])
+
+    def proposed(self, entries: Sequence[Entry]) -> None:
+        self._machine.proposed(entries)
+
+    def decide(self, command: bytes, now_us: int) -> Decision:
+        if not command.startswith(_PREFIX):
+            return self._machine.decide(command, now_us)
+        try:
+            what, number, fields = parse_frame(_KIND, command, 3)
+            node = read_u64(number)
+            if what == b"add":
+                return self._add(record_of(decode_map(fields)))
+            return {b"promote": self._promote, b"remove": self._remove}[what](node)
+        except (FrameError, EntryError, KeyError, TypeError) as error:
+            return Refusal("Malformed", f"the change of members is malformed: {error!r}")
+        except ChangeRefused as error:
+            return Refusal("MembersRefused", str(error))
+
+    def _add(self, record: NodeRecord) -> Decision:
+        address_of(record.address)
+        members = self._members.current
+        if any(_identity(node) == _identity(record) for node in members.nodes):
+            return self._known()
+        return [_draft("NodeAdded", members.with_learner(record))]
+
+    def _promote(self, node: int) -> Decision:
+        members = self._members.current
+        after = members.with_voter(node)
+        if members.node(node).voter:
+            return self._known()
+        leadership = self._core.leadership
+        assert leadership is not None
+        lag = self._core.commit - leadership.peers[node].match
+        if lag > MAX_LAG:
+            return Refusal("NotCaughtUp", f"node {node} still lacks {lag} of {self._core.commit} entries")
+        return self._guarded("NodeAdded", after)
+
+    def _remove(self, node: int) -> Decision:
+        members = self._members.current
+        if members.was_removed(node):
+            return self._known()
+        return self._guarded("NodeRemoved", members.without(node))
+
+    def _guarded(self, kind: str, after: Membership) -> Decision:
+        """A cluster that could not go on after the change must not make it: nothing could then undo it."""
+        conf: Conf = after.conf
+        there = {self._core.node, *self._connected()}
+        if not has_majority(there, conf.voters):
+            away = ", ".join(str(voter) for voter in conf.voters if voter not in there)
+            return Refusal("MembersRefused", f"no majority of the voters would be left while {away} cannot be reached")
+        return [_draft(kind, after)]
+
+    def _known(self) -> Known:
+        return Known(self._core.log.conf_index)
+
+
+def _identity(node: NodeRecord) -> tuple[int, str, bytes, bytes, str]:
+    return node.id, node.name, node.ed25519, node.rsa, node.address
+
+
+def _draft(kind: str, members: Membership) -> Draft:
+    return Draft(kind, encode_map(members.to_fields()))
+
+
+def address_of(text: str) -> Address:
+    """`host:port`. Raises ChangeRefused."""
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ChangeRefused(f"an address is host:port, not {text!r}")
+    return host, int(port)
