@@ -22,6 +22,7 @@ class Notes:
         self._signed: tuple[int, bytes] | None = None
         self._more = asyncio.Event()
         self._waiting: list[tuple[int, asyncio.Future[bytes]]] = []
+        self._signed_size = 0
         self.newest_size = 0
         self.newest = b""
 
@@ -53,8 +54,9 @@ class Notes:
                 future.set_result(note)
 
     def keep_signed(self, size: int, root: bytes) -> None:
-        self._signed = (size, root)
-        self._more.set()
+        if size > self._signed_size:
+            self._signed, self._signed_size = (size, root), size
+            self._more.set()
 
     async def covering(self, size: int) -> bytes:
         """The newest checkpoint, as soon as there is one of at least `size`."""

@@ -17,6 +17,7 @@ from .messages import (
     Append,
     AppendReply,
     AskRead,
+    Committed,
     Halt,
     HardState,
     Heartbeat,
@@ -98,7 +99,7 @@ class RaftCore:
                 self._on_append(message)
             case AppendReply() if self.leadership:
                 self.leadership.on_append_reply(message)
-            case Heartbeat():
+            case Heartbeat() | Committed():
                 self._on_heartbeat(message)
             case HeartbeatReply() if self.leadership:
                 self.leadership.on_heartbeat_reply(message)
@@ -169,8 +170,6 @@ class RaftCore:
             raise NotLeader(self.leader)
         self.leadership.transfer(to)
 
-    # -- output
-
     def ready(self) -> Ready:
         """What is to be done now. Each thing is handed out once."""
         if self.leadership is not None:
@@ -223,7 +222,7 @@ class RaftCore:
                 return True
             case Vote(transfer=False) if self._hears_leader():
                 return False
-            case Append() | Heartbeat():
+            case Append() | Heartbeat() | Committed():
                 self._become_follower(message.term, message.sender)
             case _:
                 self._become_follower(message.term, 0)
@@ -234,7 +233,7 @@ class RaftCore:
         match message:
             case PreVote():
                 self._after.append(PreVoteReply(self.node, message.sender, self.term, False))
-            case Append() | Heartbeat():
+            case Append() | Heartbeat() | Committed():
                 self._after.append(AppendReply(self.node, message.sender, self.term, 0, refused=-1))
             case _:
                 pass
@@ -387,10 +386,11 @@ class RaftCore:
             self.log.append(new)
             return
 
-    def _on_heartbeat(self, message: Heartbeat) -> None:
+    def _on_heartbeat(self, message: Heartbeat | Committed) -> None:
         self._follow(message.sender)
         self.commit_to(min(message.commit, self.log.last_index))
-        self.out.send.append(HeartbeatReply(self.node, message.sender, self.term, message.round))
+        if isinstance(message, Heartbeat):
+            self.out.send.append(HeartbeatReply(self.node, message.sender, self.term, message.round))
 
     def commit_to(self, index: int) -> None:
         """Commit only rises (trap 8)."""

@@ -111,6 +111,13 @@ class Heartbeat(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Committed(Message):
+    """News of the commit index for a follower that holds the entries. Wants no answer; heartbeats repeat it."""
+
+    commit: int
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatReply(Message):
     round: int
 
@@ -143,6 +150,7 @@ MESSAGES: tuple[type[Message], ...] = (
     AskRead,
     ReadReply,
     TimeoutNow,
+    Committed,
 )
 
 

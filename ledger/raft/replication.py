@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .messages import (
     Append,
     AppendReply,
+    Committed,
     ConfRefused,
     Fetch,
     Heartbeat,
@@ -138,7 +139,8 @@ class Leadership:
             # A follower that acknowledged after the majority must hear of the commit too, and not a heartbeat later.
             news = min(progress.match, commit) > progress.told
             if not self._send_append(peer, progress) and news:
-                self._send_heartbeat(peer, progress)
+                progress.told = min(progress.match, commit)
+                self.core.out.send.append(Committed(self.core.node, peer, self.core.term, progress.told))
 
     def _send_append(self, peer: int, progress: Progress) -> bool:
         core = self.core

@@ -96,7 +96,7 @@ MUTATIONS = [
         "if not self.own_term_committed:\n            self.w",
         "if False:\n            self.w",
     ),
-    Mutation("trap-10-read-by-old-heartbeats", "replication.py", "        self.round += 1\n", ""),
+    Mutation("trap-10-read-by-old-heartbeats", "replication.py", "self.round + 1, asker)", "self.round, asker)"),
     Mutation(
         "trap-10-read-by-old-heartbeats",
         "replication.py",

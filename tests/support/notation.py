@@ -10,6 +10,7 @@ from ballot.ledger.raft.messages import (
     Append,
     AppendReply,
     AskRead,
+    Committed,
     Heartbeat,
     HeartbeatReply,
     Message,
@@ -60,6 +61,8 @@ def _details(message: Message) -> str:
             if message.refused:
                 return f"refused {message.refused} hint {message.hint}/{message.hint_term}"
             return f"match {message.match}"
+        case Committed():
+            return f"commit {message.commit}"
         case Heartbeat():
             return f"commit {message.commit} round {message.round}"
         case HeartbeatReply():
