@@ -68,6 +68,24 @@ def keys_init(folder: Path, nodes: int, origin: str) -> None:
     click.echo(f"{nodes} nodes; keep {folder}/authority offline, give each node its own folder and {folder}/shared")
 
 
+@keys.command("node")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("number", type=click.IntRange(1))
+def keys_node(folder: Path, number: int) -> None:
+    """Make the keys of one more node, NUMBER, of the cluster whose keys are in FOLDER (with its authority's key).
+
+    A number is never used again, not even that of a node that was removed.
+    """
+    from .keys import RECORD_FILE, KeysError, add_node_keys
+
+    try:
+        add_node_keys(folder, number)
+    except KeysError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"start the node with {folder}/node{number} and {folder}/shared, then, on any other node:")
+    click.echo(f"ballot node add {folder}/node{number}/{RECORD_FILE} HOST:PORT")
+
+
 @main.command()
 def migrate() -> None:
     """Bring this node's database to this version's schema (BALLOT_DSN)."""
@@ -81,21 +99,58 @@ def migrate() -> None:
     click.echo("\n".join(f"applied {name}" for name in done) or "nothing to do")
 
 
-@main.command()
-def node() -> None:
-    """Run a node's ledger process.
+@main.group(invoke_without_command=True)
+@click.pass_context
+def node(context: click.Context) -> None:
+    """Run a node's ledger process, or change which nodes the cluster has.
 
     \b
     Set in the environment: BALLOT_NODE (its number), BALLOT_DSN (its own PostgreSQL), BALLOT_REDIS_URL,
     BALLOT_PEERS (1=host:port,2=host:port,...), BALLOT_LISTEN (host:port for its peers), BALLOT_STATE (a folder outside
     the database's), BALLOT_SECRETS (a folder, /run/secrets unless set).
     """
+    if context.invoked_subcommand is not None:
+        return
     from .run import prepare_database, run_node
 
     settings = _settings()
     configure(settings.log_level, node=settings.node)
     prepare_database(settings)
     run_node(settings)
+
+
+@node.command("add")
+@click.argument("record", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("address", metavar="HOST:PORT")
+@click.option("--wait", default=3600.0, show_default=True, help="Seconds in which the node must catch up.")
+def node_add(record: Path, address: str, wait: float) -> None:
+    """Add the node that RECORD describes (see `ballot keys node`), which its peers reach at HOST:PORT.
+
+    Run this on a member, with its environment, once the new node runs. It first only receives the log, and votes as
+    soon as it has caught up. Voting goes on meanwhile. Run again, it goes on where it stopped.
+    """
+    from .keys import KeysError, load_record
+    from .ledger.submit import Unavailable
+    from .operator import OperatorError, add_node
+
+    try:
+        asyncio.run(add_node(_settings(), load_record(record), address, wait, click.echo))
+    except (KeysError, OperatorError, Unavailable) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@node.command("remove")
+@click.argument("number", type=click.IntRange(1))
+def node_remove(number: int) -> None:
+    """Remove node NUMBER for good: its id never comes back. Run this on another member, with its environment."""
+    from .ledger.submit import Unavailable
+    from .operator import OperatorError, remove_node
+
+    try:
+        index = asyncio.run(remove_node(_settings(), number))
+    except (OperatorError, Unavailable) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"node {number} is no longer a member, entry {index}; stop it")
 
 
 @main.command()

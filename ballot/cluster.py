@@ -22,7 +22,7 @@ from typing import Self
 from .config import Settings, read_settings
 from .embedded import EmbeddedPostgres, EmbeddedRedis, free_port
 from .embedded_programs import make_postgres_folder
-from .keys import GENESIS_FILE, init_keys, load_genesis
+from .keys import GENESIS_FILE, add_node_keys, init_keys, load_genesis
 from .ledger.client import LedgerClient
 from .ledger.entry import Entry
 from .operator import grant_role
@@ -136,6 +136,18 @@ class Cluster:
             node.start_ledger()
             node.start_http()
         self.wait_ready()
+
+    def join(self) -> ClusterNode:
+        """Starts one more node, with keys of its own; `ballot node add` is then to be run on a member."""
+        self._size = number = self.nodes[-1].number + 1
+        add_node_keys(self.folder / "keys", number)
+        listens = {node.number: node.settings.listen for node in self.nodes}
+        peers = ",".join(f"{one}={host}:{port}" for one, (host, port) in listens.items())
+        node = self._make_node(number, [free_port() for _ in range(2 * number)], peers)
+        self.nodes.append(node)
+        node.start_ledger()
+        node.start_http()
+        return node
 
     def _make_node(self, number: int, ports: list[int], peers: str) -> ClusterNode:
         folder = self.folder / f"node{number}"

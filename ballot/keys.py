@@ -2,7 +2,10 @@
 
     FOLDER/genesis          entry 1: who the nodes are (public)
     FOLDER/shared/          data_key otp_key jwt_private ca_certificate: the same on every node
+    FOLDER/authority/       ca_key: issues the nodes' certificates, needed again only to add one
     FOLDER/node<i>/         rsa_private ed25519_private tls_certificate tls_key: one node's own
+
+`ballot keys node` makes those of one more node, and beside them `record`, the public part that `ballot node add` takes.
 
 A node reads its secrets by these names from one folder, which under Docker is /run/secrets.
 """
@@ -23,11 +26,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from .ledger import rsa
-from .ledger.entry import ZERO_HASH, Entry, encode_map, parse, seal
+from .ledger.entry import ZERO_HASH, Entry, decode_map, encode_map, parse, seal
 from .ledger.frame import FrameError, frame, parse_frame
-from .ledger.membership import Membership, NodeRecord
+from .ledger.membership import Membership, NodeRecord, membership_of, record_of
 
 GENESIS_FILE = "genesis"
+RECORD_FILE = "record"
 CERTIFICATE_DAYS = 3650
 
 
@@ -59,6 +63,37 @@ def init_keys(folder: Path, nodes: int, origin: str) -> Entry:
     genesis = make_genesis(origin, records)
     _write(folder / GENESIS_FILE, dump_genesis(genesis), mode=0o644)
     return genesis
+
+
+def add_node_keys(folder: Path, number: int) -> NodeRecord:
+    """Makes the secrets of one more node of the cluster whose keys are in `folder`. Raises KeysError."""
+    origin = membership_of(load_genesis(folder / GENESIS_FILE).fields).origin
+    own = folder / f"node{number}"
+    if own.exists():
+        raise KeysError(f"{own} exists already; the number of a node is never used again")
+    record = _make_node(folder, _load_authority(folder), number, origin)
+    _write(own / RECORD_FILE, frame("node-record", encode_map(record.to_fields())), mode=0o644)
+    return record
+
+
+def load_record(path: Path) -> NodeRecord:
+    """What `add_node_keys` says publicly of a node. Raises KeysError."""
+    try:
+        [fields] = parse_frame("node-record", path.read_bytes(), 1)
+        return record_of(decode_map(fields))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KeysError(f"{path} is not a node's record: {error}") from error
+
+
+def _load_authority(folder: Path) -> Authority:
+    try:
+        certificate = x509.load_pem_x509_certificate((folder / "shared" / "ca_certificate").read_bytes())
+        key = serialization.load_pem_private_key((folder / "authority" / "ca_key").read_bytes(), None)
+    except (OSError, ValueError) as error:
+        raise KeysError(f"the cluster's authority cannot be read from {folder}: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+        raise KeysError(f"the key in {folder}/authority is not that of the cluster's certificate")
+    return Authority(certificate, key)
 
 
 def make_genesis(origin: str, nodes: Sequence[NodeRecord]) -> Entry:

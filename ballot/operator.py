@@ -1,12 +1,20 @@
-"""What only the operator of a node may do, at the node's own socket: grant the first roles."""
+"""What only the operator of a node may do, at the node's own socket: grant the first roles, change the members."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 
 import psycopg
 
 from .config import Settings
-from .ledger.client import LedgerClient
+from .ledger import members
+from .ledger.client import Answer, LedgerClient
+from .ledger.membership import NodeRecord
 from .voting import commands as c
+
+CATCH_UP_POLL_S = 0.5
 
 
 class OperatorError(Exception):
@@ -25,8 +33,55 @@ async def grant_role(settings: Settings, email: str, role: str) -> None:
         raise OperatorError(f"{email} has no confirmed account")
     client = LedgerClient(settings.socket)
     try:
-        answer = await client.submit(c.encode_command(c.GrantRole(bytes(row[0]), role, b"")))
+        _accepted(await client.submit(c.encode_command(c.GrantRole(bytes(row[0]), role, b""))))
     finally:
         client.close()
+
+
+async def add_node(
+    settings: Settings, record: NodeRecord, address: str, timeout_s: float, say: Callable[[str], None]
+) -> None:
+    """Adds a node as a learner and lets it vote once it has caught up; the same call may be made again.
+
+    `say` hears how far it is. Raises OperatorError, and Unavailable when no majority answers.
+    """
+    client = LedgerClient(settings.socket)
+    try:
+        answer = _accepted(await client.submit(members.add_learner(replace(record, address=address))))
+        say(f"node {record.id} is a learner, entry {answer.index}")
+        async with asyncio.timeout(timeout_s):
+            answer = await _promote(client, record.id, say)
+        say(f"node {record.id} is a voter, entry {answer.index}")
+    except TimeoutError:
+        raise OperatorError(
+            f"node {record.id} has not caught up within {timeout_s:g} s; it stays a learner, run this again"
+        ) from None
+    finally:
+        client.close()
+
+
+async def _promote(client: LedgerClient, node: int, say: Callable[[str], None]) -> Answer:
+    said = ""
+    while (answer := await client.submit(members.promote(node))).refusal == "NotCaughtUp":
+        if answer.detail != said:
+            say(said := answer.detail)
+        await asyncio.sleep(CATCH_UP_POLL_S)
+    return _accepted(answer)
+
+
+async def remove_node(settings: Settings, node: int) -> int:
+    """Removes a member; returns the entry that says so. Raises OperatorError, Unavailable."""
+    client = LedgerClient(settings.socket)
+    try:
+        # A node that is removed is told nothing more, so it could not say what became of its request.
+        if node == settings.node and (await client.status())["role"] != "leader":
+            raise OperatorError("a node cannot see its own removal: run this on another one")
+        return _accepted(await client.submit(members.remove(node))).index
+    finally:
+        client.close()
+
+
+def _accepted(answer: Answer) -> Answer:
     if answer.refusal:
         raise OperatorError(f"{answer.refusal}: {answer.detail}")
+    return answer

@@ -63,10 +63,13 @@ async def _run(settings: Settings) -> None:
 
 async def _hand_over(node: Node) -> None:
     """A leader that ends on purpose gives the cluster a new one first."""
-    if node.core.role != LEADER or node.core.leadership is None or not node.core.leadership.peers:
+    if node.core.role != LEADER or node.core.leadership is None:
         return
     peers = node.core.leadership.peers
-    best = max((peer for peer in peers if peer in node.core.log.conf.voters), key=lambda peer: peers[peer].match)
+    voters = [peer for peer in peers if peer in node.core.log.conf.voters]
+    if not voters:
+        return
+    best = max(voters, key=lambda peer: peers[peer].match)
     try:
         node.core.transfer(best)
     except (NotLeader, ConfRefused) as error:

@@ -19,6 +19,7 @@ from .checkpoint import (
     Signature,
     assemble,
     cosign,
+    parse_body,
     rsa_line,
     verify_line,
     verify_note,
@@ -60,6 +61,7 @@ class Cosigner:
         self._asked: dict[int, int] = {}
         self._wanted = 0
         self._note = b""
+        self._parked: tuple[int, bytes] | None = None
         self.signed_size = 0
         self.noted_size = 0
         self.alarm = ""
@@ -92,6 +94,10 @@ class Cosigner:
         self._round.started = now
         self._tell("sign", self._round.size, 0)
         self._sign_own(tree)
+
+    def follow(self, membership: Membership) -> None:
+        """The applied prefix ends with another list of members: what is signed must be so by those in force there."""
+        self.membership, self._round = membership, None
 
     def abandon(self) -> None:
         """No longer the leader."""
@@ -162,8 +168,13 @@ class Cosigner:
                 if line is not None:
                     self._tell("signed", [size, tree.root(size), line], leader)
         self._sign_own(tree)
+        if self._parked is not None and self._parked[0] <= applied:
+            (_, note), self._parked = self._parked, None
+            self.on_note(note)
 
     def _sign(self, size: int, tree: Tree) -> str | None:
+        if not self.membership.holds(self.node):
+            return None
         if self.alarm or size < self.signed_size:
             log.warning("not signing", extra={"size": size, "signed": self.signed_size, "alarm": self.alarm})
             return None
@@ -176,9 +187,22 @@ class Cosigner:
         try:
             checkpoint = verify_note(note, self.membership.origin, self.membership.members)
         except CheckpointError as error:
-            log.error("a checkpoint from the leader does not verify", extra={"error": str(error)})
+            if not self._park(note):
+                log.error("a checkpoint from the leader does not verify", extra={"error": str(error)})
             return
         self._accept(checkpoint, note)
+
+    def _park(self, note: bytes) -> bool:
+        """Those who signed what is ahead of us may be members we do not know yet: one such note waits, the nearest."""
+        try:
+            size = parse_body(note[: note.find(b"\n\n") + 1]).size
+        except CheckpointError:
+            return False
+        if size <= self.applied:
+            return False
+        if self._parked is None or size < self._parked[0]:
+            self._parked = size, note
+        return True
 
     def _accept(self, checkpoint: Checkpoint, note: bytes) -> None:
         if checkpoint.size > self.noted_size:

@@ -51,7 +51,7 @@ class Members:
         self.current: Membership
 
     def restore(self, entries: Sequence[Entry]) -> None:
-        """The newest membership entries, as the table has them."""
+        """Every membership entry that the table holds."""
         for entry in entries:
             self._lists[entry.index, entry.term] = membership_of(entry.fields)
 
@@ -62,23 +62,27 @@ class Members:
         if seen == self._seen:
             return
         self._seen = seen
-        newest: list[Membership] = []
-        for place in reversed(log.conf_indexes):
-            newest.append(self._list(log, place))
-            # Whoever is being removed must still be heard until that is applied: its answer may be what commits it.
-            if place <= applied or len(newest) == 2:
-                break
-        self.current = newest[0]
+        self._learn(log)
+        self.current = self.at(log, index)
         self._clock.follow(self._node, self.current.conf.voters)
-        self._transport.follow(self._addresses(newest))
+        # Whoever is being removed must still be heard until that is applied: its answer may be what commits it.
+        self._transport.follow(self._addresses([self.current, self.at(log, applied)]))
 
-    def _list(self, log: RaftLog, index: int) -> Membership:
-        place = (index, log.term(index))
-        if place not in self._lists:
+    def at(self, log: RaftLog, index: int) -> Membership:
+        """The list as the newest membership entry up to `index` has it; the genesis' when there is none."""
+        places = log.conf_indexes
+        place = max((one for one in places if one <= index), default=places[0])
+        return self._lists[place, log.term(place)]
+
+    def _learn(self, log: RaftLog) -> None:
+        """Reads the lists that are new while their entries are still in memory."""
+        for index in reversed(log.conf_indexes):
+            place = (index, log.term(index))
+            if place in self._lists:
+                break
             entry = log.entry(index)
             assert isinstance(entry, Entry)
             self._lists[place] = membership_of(entry.fields)
-        return self._lists[place]
 
     def _addresses(self, lists: Sequence[Membership]) -> dict[int, Address]:
         found: dict[int, Address] = {}
@@ -108,6 +112,8 @@ class MembersDesk:
     def decide(self, command: bytes, now_us: int) -> Decision:
         if not command.startswith(_PREFIX):
             return self._machine.decide(command, now_us)
+        # Another change may stand before this one in the same batch.
+        self._members.follow(self._core.log, self._core.applied)
         try:
             what, number, fields = parse_frame(_KIND, command, 3)
             node = read_u64(number)
@@ -133,8 +139,9 @@ class MembersDesk:
             return self._known()
         leadership = self._core.leadership
         assert leadership is not None
-        lag = self._core.commit - leadership.peers[node].match
-        if lag > MAX_LAG:
+        match = leadership.peers[node].match
+        lag = self._core.commit - match
+        if lag > MAX_LAG or not match or node not in self._connected():
             return Refusal("NotCaughtUp", f"node {node} still lacks {lag} of {self._core.commit} entries")
         return self._guarded("NodeAdded", after)
 

@@ -111,7 +111,7 @@ class Membership:
         return self._checked(tuple(node for node in self.nodes if node.id != node_id))
 
     def _checked(self, nodes: tuple[NodeRecord, ...]) -> Membership:
-        last_id = max(self.highest_id, *(node.id for node in nodes)) if nodes else self.highest_id
+        last_id = max([self.highest_id, *(node.id for node in nodes)])
         try:
             return membership_of(Membership(self.origin, nodes, last_id).to_fields())
         except MembershipError as error:

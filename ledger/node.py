@@ -22,6 +22,7 @@ from .decision import Draft
 from .desk import Desk
 from .entry import SALT_BYTES, Entry, check_link, encode_map, seal
 from .machine import StateMachine
+from .members import Members, MembersDesk
 from .membership import CONF_KINDS, Membership, membership_of
 from .notes import Notes
 from .raft.config import Config
@@ -53,13 +54,14 @@ class Node:
         self.state_file = StateFile(settings.state_file, settings.node)
         self.notes = Notes(settings.dsn)
         self.clock = Clock(
-            len(settings.peers) + 1,
+            0,
             source=lambda: system_time_us() + settings.clock_offset_us,
             bound_us=settings.clock_bound_us,
             steady=steady_time_us,
         )
         self.applier = Applier(settings.dsn, machine, self.read_committed, self._on_applied)
         self.transport = Transport(settings.node, settings.listen, dict(settings.peers), settings.tls, self.clock, self)
+        self.members = Members(settings.node, dict(settings.peers), self.transport, self.clock)
         self.core: RaftCore
         self.cosigner: Cosigner
         self.desk: Desk
@@ -89,7 +91,8 @@ class Node:
         )
         self.core = RaftCore(config, durable, seal=self._seal, check=self._check, rng=random.SystemRandom())
         await self._open_views()
-        self.desk = Desk(self.core, self.machine, self.clock, self.wake, self.cosigner.want, self.confirm_leading)
+        decider = MembersDesk(self.core, self.members, self.machine, self.transport.connected)
+        self.desk = Desk(self.core, decider, self.clock, self.wake, self.cosigner.want, self.confirm_leading)
         self.submitter = Submitter(self.core, self.desk, self.applier, lambda: self.transport)
         log.info(
             "recovered", extra={"term": hard.term, "last": last, "commit": hard.commit, "applied": self.applier.applied}
@@ -103,10 +106,11 @@ class Node:
         await self.machine.open()
         await self.applier.open()
         await self.notes.open()
-        genesis = (await self.table.read(1, 1))[0]
-        newest = (await self.table.read(self.core.log.conf_index, self.core.log.conf_index))[0]
-        self.genesis = genesis
-        membership = membership_of(newest.fields)
+        entries = await self.table.read_some(self.core.log.conf_indexes)
+        self.genesis = entries[0]
+        self.members.restore(entries)
+        self.members.follow(self.core.log, self.applier.applied)
+        membership = self.members.at(self.core.log, self.applier.applied)
         settings = self.settings
         self.cosigner = Cosigner(settings.node, settings.keys, membership, self._tell, self._on_note)
         signed_size, signed_root = await self.notes.signed()
@@ -157,6 +161,7 @@ class Node:
         self._awake = False
         try:
             self._carry_out(self.core.ready())
+            self.members.follow(self.core.log, self.applier.applied)
         except Halt as error:
             die(str(error))
 
@@ -212,7 +217,7 @@ class Node:
             await asyncio.sleep(due - loop.time())
             self.core.tick()
             if self.core.role == LEADER:
-                if self.clock.out_of_bound and self.settings.peers:
+                if self.clock.out_of_bound and len(self.core.log.conf.voters) > 1:
                     log.error(
                         "own clock is out of bound, stepping down", extra={"correction_us": self.clock.correction_us}
                     )
@@ -267,7 +272,7 @@ class Node:
         self.core.apply_done(entries[-1].index)
         for entry in entries:
             if entry.kind in CONF_KINDS:
-                self.cosigner.membership = membership_of(entry.fields)
+                self.cosigner.follow(membership_of(entry.fields))
         self._check_vouched()
         self.cosigner.on_applied(self.applier.applied, self.applier.tree)
         self._keep_signed()
@@ -309,7 +314,7 @@ class Node:
             self.cosigner.on_note(body)
 
     def _tell(self, topic: str, body: Any, peer: int) -> None:
-        for to in [peer] if peer else self.settings.peers:
+        for to in [peer] if peer else self.transport.peers:
             self.transport.tell(to, topic, body)
 
     def _keep_signed(self) -> None:

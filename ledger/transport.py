@@ -86,11 +86,12 @@ class Transport:
         gone = [peer for peer, address in self._peers.items() if peers.get(peer) != address]
         new = {peer: address for peer, address in peers.items() if self._peers.get(peer) != address}
         self._peers = dict(peers)
+        if self._server is None:
+            return
         for peer in gone:
             self._hang_up(peer)
-        if self._server is not None:
-            for peer, address in new.items():
-                self._dial(peer, address)
+        for peer, address in new.items():
+            self._dial(peer, address)
 
     def _hang_up(self, peer: int) -> None:
         if (dialling := self._dialling.pop(peer, None)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from collections.abc import Iterator
 from itertools import cycle
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ballot.keys import KeysError, dump_genesis, init_keys, load_genesis
+from ballot.keys import KeysError, add_node_keys, dump_genesis, init_keys, load_genesis, load_record
 from ballot.ledger import rsa
 from ballot.ledger.entry import check_link, encode_map, seal
 from ballot.ledger.frame import frame
@@ -155,3 +156,23 @@ def test_a_genesis_file_that_is_none_is_refused(tmp_path: Path) -> None:
             load_genesis(path)
     path.write_bytes(whole)
     assert load_genesis(path) == genesis()
+
+
+def test_one_more_node_gets_keys_of_the_same_authority(folder: Path) -> None:
+    record = add_node_keys(folder, 4)
+    own = folder / "node4"
+    assert load_record(own / "record") == record
+    assert (record.id, record.name, record.voter) == (4, f"{ORIGIN}/node4", True)
+    certificate(own / "tls_certificate").verify_directly_issued_by(certificate(folder / "shared" / "ca_certificate"))
+    with pytest.raises(KeysError, match="never used again"):
+        add_node_keys(folder, 4)
+
+
+def test_what_is_no_record_or_no_cluster_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeysError, match="not a node's record"):
+        load_record(folder / "genesis")
+    with pytest.raises(KeysError, match="not a genesis file"):
+        add_node_keys(tmp_path, 4)
+    shutil.copy(folder / "genesis", tmp_path)
+    with pytest.raises(KeysError, match="authority cannot be read"):
+        add_node_keys(tmp_path, 4)

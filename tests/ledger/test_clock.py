@@ -174,3 +174,20 @@ def test_a_single_node_has_nobody_to_compare_its_clock_with() -> None:
     clock = Clock(1, source=lambda: now[0], steady=lambda: 0)
     now[0] += 3600 * SECOND
     assert clock.synchronised
+
+
+def test_members_that_come_and_go_change_whom_the_clock_is_compared_with() -> None:
+    clock = Clock(0, source=lambda: 10 * SECOND)
+    assert not clock.synchronised, "nobody has said yet how many vote"
+    clock.follow(1, (1,))
+    assert clock.synchronised
+    clock.follow(1, (1, 2, 3))
+    clock.observe(4, Sample(3600 * SECOND, 100))
+    assert clock.correction_us == 0, "a learner's clock counts for nothing"
+    assert clock.correction_for(4) == -3600 * SECOND, "but it is told how far it is off"
+    clock.observe(2, Sample(40, 100))
+    clock.observe(3, Sample(60, 100))
+    assert clock.correction_us == 40
+    clock.follow(1, (1, 2, 3, 4))
+    clock.observe(3, Sample(60, 100))
+    assert clock.correction_us == 40, "the lower half of four agrees with what was said before"

@@ -412,3 +412,40 @@ def test_an_older_checkpoint_does_not_replace_a_newer_one() -> None:
     cluster.nodes[2].on_note(older)
     assert cluster.sizes(2) == [10, 12]
     assert cluster.nodes[2].noted_size == 12
+
+
+def test_a_round_that_members_change_under_is_begun_anew_with_the_new_ones() -> None:
+    cluster = Cluster(3)
+    cluster.apply(10, 1)
+    cluster.want(10)
+    cluster.told.clear()
+    after = Membership(ORIGIN, members(2).nodes)
+    cluster.leader.follow(after)
+    cluster.leader.on_signed(2, 10, tree(10).root(), "")
+    assert cluster.notes[1] == []
+    cluster.leader.advance(11, cluster.trees[1])
+    for node in (2, 3):
+        cluster.nodes[node].follow(after)
+    cluster.apply(11)
+    cluster.deliver()
+    [(checkpoint, note)] = cluster.notes[1]
+    assert verify_note(note, ORIGIN, after.members) == checkpoint == Checkpoint(ORIGIN, 11, tree(11).root())
+
+
+def test_who_is_no_member_yet_signs_nothing_and_keeps_a_note_until_it_knows_who_signed_it() -> None:
+    cluster = Cluster(3)
+    cluster.apply(10)
+    cluster.want(10)
+    cluster.deliver()
+    note = cluster.notes[1][0][1]
+    newcomer = cluster.nodes[3]
+    believed: list[int] = []
+    newcomer._on_note = lambda checkpoint, _: believed.append(checkpoint.size)
+    newcomer.restore(4, 0, 0)
+    newcomer.follow(Membership(ORIGIN, (cluster.membership.nodes[1],)))
+    assert newcomer._sign(4, tree(4)) is None
+    newcomer.on_note(note)
+    assert believed == []
+    newcomer.follow(cluster.membership)
+    newcomer.on_applied(10, tree(10))
+    assert believed == [10]

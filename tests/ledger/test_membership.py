@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ballot.ledger.membership import Membership, MembershipError, membership_of
+from ballot.ledger.membership import ChangeRefused, Membership, MembershipError, membership_of
 from ballot.ledger.raft.messages import Conf
 from tests.support.chain import ORIGIN, membership, node_record
 
@@ -74,3 +75,39 @@ def test_a_malformed_list_is_refused(fields: Callable[[], dict[str, Any]]) -> No
 def test_a_cluster_without_a_voter_is_refused() -> None:
     with pytest.raises(MembershipError):
         membership_of(Membership(ORIGIN, (node_record(1, voter=False),)).to_fields())
+
+
+def test_members_come_as_learners_vote_later_and_go_for_good() -> None:
+    newcomer = replace(node_record(4), address="db4.example:7100")
+    with_learner = membership().with_learner(newcomer)
+    assert with_learner.conf == Conf((1, 2, 3), (4,))
+    with_voter = with_learner.with_voter(4)
+    assert with_voter.conf == Conf((1, 2, 3, 4))
+    assert with_voter.node(4) == newcomer
+    without = with_voter.without(4)
+    assert without.conf == Conf((1, 2, 3))
+    assert without.was_removed(4)
+    assert not without.was_removed(5)
+    for after in (with_learner, with_voter, without):
+        assert membership_of(after.to_fields()) == after
+    with pytest.raises(ChangeRefused, match="take 5"):
+        without.with_learner(newcomer)
+    assert without.with_learner(node_record(5)).highest_id == 5
+
+
+def test_changes_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ChangeRefused, match="node 4 is not a member"):
+        membership().with_voter(4)
+    with pytest.raises(ChangeRefused, match="node 4 is not a member"):
+        membership().without(4)
+    with pytest.raises(ChangeRefused, match="no voter"):
+        membership(1).without(1)
+    with pytest.raises(ChangeRefused, match="twice"):
+        membership().with_learner(replace(node_record(4), ed25519=node_record(1).ed25519))
+    with pytest.raises(ChangeRefused, match="no voter"):
+        LEARNING.without(1).without(3)
+
+
+def test_an_id_above_the_last_one_given_is_malformed() -> None:
+    with pytest.raises(MembershipError, match="above the last one"):
+        membership_of(membership().to_fields() | {"last_id": 2})

@@ -1,0 +1,194 @@
+"""Changing members: what the leader agrees to, and what in a node follows the list in force."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ballot.ledger.clock import Clock
+from ballot.ledger.decision import Decision, Draft, Known, Refusal
+from ballot.ledger.entry import Entry, decode_map, encode_map
+from ballot.ledger.members import Members, MembersDesk, add_learner, promote, remove
+from ballot.ledger.membership import Membership, NodeRecord, membership_of
+from ballot.ledger.raft.core import RaftCore
+from ballot.ledger.raft.log import Durable, RaftLog
+from ballot.ledger.raft.messages import HardState
+from ballot.ledger.settings import Address
+from ballot.ledger.transport import Transport
+from tests.support.chain import follow, genesis, membership, node_record
+
+NEW = replace(node_record(4), address="db4.example:7100")
+TOLD = {2: ("b", 2), 3: ("c", 3)}
+
+
+class Machine:
+    def __init__(self) -> None:
+        self.prepared: list[bytes] = []
+
+    async def prepare(self, commands: Sequence[bytes]) -> None:
+        self.prepared += commands
+
+    def decide(self, command: bytes, now_us: int) -> Decision:
+        return Refusal("Asked", command.decode())
+
+    def proposed(self, entries: Sequence[Entry]) -> None: ...
+
+
+class Bench:
+    """Node 1 of three, with a log that takes whatever is decided."""
+
+    def __init__(self, nodes: int = 3, told: dict[int, Address] | None = None) -> None:
+        first = genesis(membership(nodes))
+        assert first.conf is not None
+        self.log = RaftLog(Durable(HardState(0, 0, 1), [(1, 0)], [(1, first.conf)], [first]))
+        self.peers: dict[int, Address] = {}
+        self.connected = [2, 3, 4]
+        self.match = {4: 1}
+        self.commit = 1
+        transport = SimpleNamespace(follow=self._follow)
+        self.clock = Clock(0)
+        self.members = Members(1, TOLD if told is None else told, cast(Transport, transport), self.clock)
+        self.members.restore([first])
+        self.members.follow(self.log, 1)
+        self.machine = Machine()
+        self.desk = MembersDesk(cast(RaftCore, self), self.members, self.machine, lambda: self.connected)
+        self.node = self.applied = 1
+
+    @property
+    def leadership(self) -> Any:
+        return SimpleNamespace(peers={node: SimpleNamespace(match=match) for node, match in self.match.items()})
+
+    def _follow(self, peers: dict[int, Address]) -> None:
+        self.peers = peers
+
+    def decide(self, command: bytes) -> Decision:
+        return self.desk.decide(command, 0)
+
+    def change(self, command: bytes, *, apply: bool = True) -> Membership:
+        decision = self.decide(command)
+        assert not isinstance(decision, Refusal | Known), decision
+        [draft] = decision
+        self.log.append([follow(cast(Entry, self.log.last), draft)])
+        self.applied = self.log.last_index if apply else self.log.last_index - 1
+        self.members.follow(self.log, self.applied)
+        return membership_of(decode_map(draft.public))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def refused(decision: Decision) -> str:
+    assert isinstance(decision, Refusal)
+    return f"{decision.name}: {decision.detail}"
+
+
+def test_other_commands_are_the_machines(bench: Bench) -> None:
+    asyncio.run(bench.desk.prepare([b"one", promote(4), b"two"]))
+    assert bench.machine.prepared == [b"one", b"two"]
+    assert refused(bench.decide(b"one")) == "Asked: one"
+
+
+def test_a_node_is_added_learns_votes_and_is_removed(bench: Bench) -> None:
+    assert bench.change(add_learner(NEW)).conf.learners == (4,)
+    assert bench.peers == TOLD | {4: ("db4.example", 7100)}
+    assert bench.change(promote(4)).conf.voters == (1, 2, 3, 4)
+    assert bench.change(remove(2)).conf.voters == (1, 3, 4)
+    assert bench.peers == {3: ("c", 3), 4: ("db4.example", 7100)}
+
+
+def test_the_same_change_again_is_known_by_its_entry(bench: Bench) -> None:
+    bench.change(add_learner(NEW))
+    assert bench.decide(add_learner(NEW)) == Known(2)
+    bench.change(promote(4))
+    assert bench.decide(promote(4)) == Known(3)
+    bench.change(remove(4))
+    assert bench.decide(remove(4)) == Known(4)
+
+
+def test_an_id_does_not_come_back(bench: Bench) -> None:
+    bench.change(add_learner(NEW))
+    bench.change(remove(4))
+    assert "id 4 was used before" in refused(bench.decide(add_learner(NEW)))
+    assert "id 1 was used before" in refused(bench.decide(add_learner(replace(NEW, id=1))))
+
+
+def test_a_learner_votes_only_once_it_has_caught_up(bench: Bench) -> None:
+    bench.change(add_learner(NEW))
+    bench.commit = 5000
+    bench.match[4] = 10
+    assert refused(bench.decide(promote(4))) == "NotCaughtUp: node 4 still lacks 4990 of 5000 entries"
+    bench.match[4] = 4800
+    bench.connected = [2, 3]
+    assert refused(bench.decide(promote(4))).startswith("NotCaughtUp"), "it is not there"
+    bench.connected = [2, 3, 4]
+    bench.commit, bench.match[4] = 10, 0
+    assert refused(bench.decide(promote(4))).startswith("NotCaughtUp"), "it has not said a word yet"
+    bench.match[4] = 1
+    assert bench.change(promote(4)).conf.voters == (1, 2, 3, 4)
+
+
+def test_a_change_that_would_leave_no_majority_is_refused(bench: Bench) -> None:
+    bench.connected = [2]
+    bench.change(add_learner(NEW))
+    assert "while 3 cannot be reached" in refused(bench.decide(remove(2)))
+    assert bench.change(remove(3)).conf.voters == (1, 2), "the one that is away may go"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        add_learner(NEW)[:-1],
+        promote(4) + b"x",
+        promote(4).replace(b"promote", b"demoted"),
+        add_learner(replace(NEW, address="nowhere")),
+        add_learner(replace(NEW, rsa=b"short")),
+        add_learner(cast(NodeRecord, SimpleNamespace(id=4, to_fields=dict))),
+        remove(9),
+        promote(9),
+    ],
+)
+def test_nonsense_is_refused(bench: Bench, command: bytes) -> None:
+    assert isinstance(bench.decide(command), Refusal)
+
+
+def test_who_is_being_removed_is_heard_until_that_is_applied(bench: Bench) -> None:
+    bench.change(remove(3), apply=False)
+    assert bench.members.current.conf.voters == (1, 2)
+    assert set(bench.peers) == {2, 3}
+    bench.members.follow(bench.log, 2)
+    assert set(bench.peers) == {2}
+
+
+def test_a_change_that_is_overwritten_is_taken_back(bench: Bench) -> None:
+    bench.change(add_learner(NEW), apply=False)
+    assert set(bench.peers) == {2, 3, 4}
+    bench.log.truncate(2, 1)
+    other = replace(NEW, id=5, address="db5.example:7100")
+    entry = follow(genesis(), Draft("NodeAdded", encode_map(membership().with_learner(other).to_fields())), 2)
+    bench.log.append([entry])
+    bench.members.follow(bench.log, 1)
+    assert set(bench.peers) == {2, 3, 5}
+    bench.log.truncate(2, 1)
+    bench.members.follow(bench.log, 1)
+    assert bench.members.current == membership()
+
+
+def test_several_changes_that_arrive_at_once_are_all_kept(bench: Bench) -> None:
+    lists = [membership().with_learner(NEW)]
+    lists.append(lists[0].with_voter(4))
+    for one in lists:
+        bench.log.append([follow(cast(Entry, bench.log.last), Draft("NodeAdded", encode_map(one.to_fields())))])
+    bench.members.follow(bench.log, 1)
+    assert [bench.members.at(bench.log, index) for index in (1, 2, 3)] == [membership(), *lists]
+
+
+def test_a_newcomer_listens_to_nodes_that_came_after_the_genesis() -> None:
+    bench = Bench(told={**TOLD, 7: ("g", 7)})
+    assert set(bench.peers) == {2, 3, 7}
