@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test unit cluster-test docs-test mutations sim lint fmt clean
+.PHONY: help venv demo up test unit cluster-test docs-test mutations sim chaos lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,11 +28,11 @@ demo: $(STAMP) ## run a whole election on a three-node cluster (BALLOTS=1000 set
 up: $(STAMP) ## start a three-node cluster on this machine, with its own PostgreSQL and Redis
 	$(BIN)/ballot up
 
-test: lint ## check style and types, then run every test
-	$(BIN)/python -m pytest
+test: lint ## check style and types, then run every test but the chaos run
+	$(BIN)/python -m pytest -m 'not chaos'
 
 unit: $(STAMP) ## run the quick tests, which start no server
-	$(BIN)/python -m pytest -m 'not cluster and not demo'
+	$(BIN)/python -m pytest -m 'not cluster and not demo and not chaos'
 
 cluster-test: $(STAMP) ## run the tests that start real servers
 	$(BIN)/python -m pytest -m cluster
@@ -46,6 +46,9 @@ mutations: $(STAMP) ## remove each guard of the Raft core and see its scenario f
 sim: $(STAMP) ## simulate whole clusters under faults (SEEDS=1000 STEPS=2000 FIRST=0 JOBS=2)
 	$(BIN)/python -m tests.sim $(if $(SEEDS),--seeds $(SEEDS)) $(if $(STEPS),--steps $(STEPS)) \
 		$(if $(FIRST),--first $(FIRST)) $(if $(JOBS),--jobs $(JOBS))
+
+chaos: $(STAMP) ## hurt a real cluster while clients cast (SECONDS=600 SEED=1; as root also its links and a disk)
+	$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .

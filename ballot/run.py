@@ -63,19 +63,13 @@ async def _run(settings: Settings) -> None:
 
 async def _hand_over(node: Node) -> None:
     """A leader that ends on purpose gives the cluster a new one first."""
-    if node.core.role != LEADER or node.core.leadership is None:
+    if node.core.role != LEADER:
         return
-    peers = node.core.leadership.peers
-    voters = [peer for peer in peers if peer in node.core.log.conf.voters]
-    if not voters:
-        return
-    best = max(voters, key=lambda peer: peers[peer].match)
     try:
-        node.core.transfer(best)
+        best = node.hand_over()
     except (NotLeader, ConfRefused) as error:
         log.warning("leadership was not handed over", extra={"error": str(error)})
         return
-    node.wake()
     with suppress(TimeoutError):
         await asyncio.wait_for(node.no_longer_leader(), HANDOVER_S)
     log.info("leadership handed over", extra={"to": best, "still_leader": node.core.role == LEADER})

@@ -27,7 +27,7 @@ from .membership import CONF_KINDS, Membership, membership_of
 from .notes import Notes
 from .raft.config import Config
 from .raft.core import LEADER, RaftCore
-from .raft.messages import Fetch, Halt, Message, NotLeader, ReadId, Ready, Record, Write
+from .raft.messages import ConfRefused, Fetch, Halt, Message, NotLeader, ReadId, Ready, Record, Write
 from .settings import NodeSettings
 from .statefile import StateFile
 from .submit import Submitter
@@ -218,10 +218,7 @@ class Node:
             self.core.tick()
             if self.core.role == LEADER:
                 if self.clock.out_of_bound and len(self.core.log.conf.voters) > 1:
-                    log.error(
-                        "own clock is out of bound, stepping down", extra={"correction_us": self.clock.correction_us}
-                    )
-                    self.core.step_down()
+                    self._lead_no_longer()
                 elif loop.time() - idle_since > IDLE_CHECKPOINT_S:
                     idle_since = loop.time()
                     self.cosigner.want(self.core.commit)
@@ -339,6 +336,29 @@ class Node:
         while self.core.role == LEADER:
             self._role_changed.clear()
             await self._role_changed.wait()
+
+    def hand_over(self) -> int:
+        """Begins to make the voter that is furthest along the leader; its id. Raises NotLeader, ConfRefused."""
+        leadership, voters = self.core.leadership, self.core.log.conf.voters
+        if leadership is None:
+            raise NotLeader(self.core.leader)
+        others = {peer: progress.match for peer, progress in leadership.peers.items() if peer in voters}
+        if not others:
+            raise ConfRefused("there is no other voter")
+        best = max(others, key=lambda peer: others[peer])
+        self.core.transfer(best)
+        self.wake()
+        return best
+
+    def _lead_no_longer(self) -> None:
+        """A leader with a clock out of bound (rule R8) hands over: merely stepping down, it would soon win again."""
+        if self.core.leadership is not None and self.core.leadership.transfer_to:
+            return
+        try:
+            best = self.hand_over()
+            log.error("own clock is out of bound", extra={"correction_us": self.clock.correction_us, "to": best})
+        except (NotLeader, ConfRefused):
+            self.core.step_down()
 
     async def confirm_leading(self) -> None:
         """Returns when a majority has said, after now, that this node leads. Raises NotLeader."""

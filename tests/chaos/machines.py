@@ -9,8 +9,11 @@ import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ballot.cluster import Cluster, ClusterNode
+from ballot.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedRedis
+from ballot.embedded_programs import postgres_account
 from ballot.serve import node_command
 
 from .network import Network
@@ -29,6 +32,14 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
 
 def is_alive(pid: int) -> bool:
     return _stat(pid)[0] not in ("", "Z", "X")
+
+
+def pid_of(server: EmbeddedPostgres | EmbeddedRedis) -> int:
+    """0 while it does not run."""
+    try:
+        return server.pid if is_alive(server.pid) else 0
+    except EmbeddedError:
+        return 0
 
 
 def with_descendants(pid: int) -> list[int]:
@@ -74,7 +85,8 @@ class HurtNode(ClusterNode):
 
     @property
     def postgres_pid(self) -> int:
-        return self.postgres.pid if is_alive(self.postgres.pid) else 0
+        """0 while the server does not run."""
+        return pid_of(self.postgres)
 
     def end_ledger(self) -> None:
         """SIGTERM, as an orchestrator ends a process that shall come back; waits."""
@@ -104,9 +116,13 @@ class HurtNode(ClusterNode):
 
 
 class HurtCluster(Cluster):
-    """With `network`, ledger processes live in namespaces; with `small_disk`, the last node's database on a tmpfs."""
+    """With `network`, ledger processes live in namespaces; with `small_disk`, the last node's database on a tmpfs.
+
+    While `keep` is set, `remove` leaves the folder for inspection: all logs, databases and keys are in it.
+    """
 
     node_type = HurtNode
+    keep = True
 
     def hurt(self, network: Network | None, small_disk: bool) -> None:
         """To be called before `start`."""
@@ -119,12 +135,14 @@ class HurtCluster(Cluster):
         if self._small_disk:
             folder = self.folder / f"node{self._size}" / "postgres"
             folder.mkdir(parents=True)
-            _mount("-t", "tmpfs", "-o", f"size={DISK},mode=0711", "tmpfs", str(folder))
+            account = postgres_account()
+            owner = f"uid={account.uid},gid={account.gid},mode=0700"
+            _mount("-t", "tmpfs", "-o", f"size={DISK},{owner}", "tmpfs", str(folder))
             self._disk = folder
         super().start()
 
-    def _make_node(self, number: int, ports: list[int], peers: str) -> HurtNode:
-        node = super()._make_node(number, ports, peers)
+    def _make_node(self, number: int, *where: Any) -> HurtNode:
+        node = super()._make_node(number, *where)
         assert isinstance(node, HurtNode)
         if self.network is not None:
             node.join(self.network)
@@ -137,19 +155,24 @@ class HurtCluster(Cluster):
         return [node for node in self.nodes if isinstance(node, HurtNode)]
 
     def stop(self) -> None:
-        """Takes down what `start` made, mount and namespaces too; the small disk's content is kept in the folder."""
+        """Takes down what `start` made, mount and namespaces too; what a kept folder needs is copied."""
         try:
             super().stop()
         finally:
             if self._disk is not None:
-                shutil.copytree(self._disk, self.folder / "small-disk", symlinks=True, ignore_dangling_symlinks=True)
+                if self.keep:
+                    shutil.copytree(self._disk, self.folder / "small-disk", symlinks=True)
                 subprocess.run(["umount", str(self._disk)], check=True)
                 self._disk = None
             if self.network is not None:
                 self.network.remove()
 
+    def remove(self) -> None:
+        if self.keep:
+            self.stop()
+        else:
+            super().remove()
+
 
 def _mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True, capture_output=True)
-
-

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
-from .machines import HurtCluster, HurtNode, send, with_descendants
+from .machines import HurtCluster, HurtNode, pid_of, send, with_descendants
 
 BETWEEN_S = (0.3, 2.0)
 STOPPED_S = (0.2, 3.0)
@@ -107,7 +107,7 @@ class Nemesis:
         send(self._rng.sample(processes, min(1, len(processes))), SIGKILL)
 
     async def _kill_redis(self) -> None:
-        send([self._cluster.redis.pid], SIGKILL)
+        send([pid_of(self._cluster.redis)], SIGKILL)
 
     async def _stop_ledger(self) -> None:
         await self._stop([self._any().ledger_pid])
@@ -122,7 +122,7 @@ class Nemesis:
         await self._stop(with_descendants(self._any().postgres_pid))
 
     async def _stop_redis(self) -> None:
-        await self._stop([self._cluster.redis.pid])
+        await self._stop([pid_of(self._cluster.redis)])
 
     async def _stop(self, pids: list[int]) -> None:
         send(pids, SIGSTOP)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from ballot.embedded import EmbeddedError
 
-from .machines import HurtCluster, HurtNode, is_alive
+from .machines import HurtCluster, HurtNode, pid_of
 
 POLL_S = 0.1
 PAUSE_S = (0.1, 1.5)
@@ -24,7 +24,7 @@ class Supervisor:
 
     def start(self) -> None:
         redis = self._cluster.redis
-        self._watch(lambda: is_alive(redis.pid), redis.start)
+        self._watch(lambda: bool(pid_of(redis)), redis.start)
         for node in self._cluster.hurt_nodes:
             self._watch_node(node)
 

@@ -1,0 +1,19 @@
+"""A short run of what `make chaos` does for as long as one likes."""
+
+import json
+
+import pytest
+
+from tests.chaos.run import run_chaos
+
+pytestmark = pytest.mark.chaos
+
+SECONDS, SEED = 40, 1
+
+
+def test_nothing_acknowledged_is_lost_while_everything_goes_wrong() -> None:
+    outcome = run_chaos(SECONDS, SEED)
+    assert outcome.violations == [], json.dumps(outcome.fields())
+    assert outcome.casts["acknowledged"] == outcome.voters
+    assert outcome.faults.total() >= 10
+    assert outcome.leader_changes > 0
