@@ -28,8 +28,7 @@ async def cast_somewhere(voter: Voter, election: Election, first: int = 0) -> Re
 
 
 async def cast_count(town: Town, election: Election) -> int:
-    await town.caught_up()
-    return int((await town.organiser.election(election.id))["cast"])
+    return await town.cast_count(election)
 
 
 async def outcome(town: Town, body: bytes, node: int) -> str:

@@ -40,7 +40,7 @@ class Polls:
                 return response.status, document.get("refusal", "")
 
     async def recorded(self) -> int:
-        return int((await self.town.organiser.election(self.election.id))["cast"])
+        return await self.town.cast_count(self.election)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from ballot.client.account import Account
-from ballot.client.api import Api, Line, Public
+from ballot.client.api import Api, Line, Public, b64
 from ballot.client.log import Log
 from ballot.client.organiser import Organiser
 from ballot.client.trust import Trust
@@ -92,6 +92,11 @@ class Town:
         """The voter's sealed ballot, with a credential, not yet cast."""
         await voter.ask_credential(election)
         return voter.fill_in(election, [list(answer)])
+
+    async def cast_count(self, election: Election) -> int:
+        """How many ballots are recorded, read linearizably: a node that just came back may be behind."""
+        path = f"/api/elections/{b64(election.id)}?consistency=linearizable"
+        return int((await self.organiser_account.api.ask("GET", path)).json()["cast"])
 
     async def caught_up(self) -> None:
         """Returns when every running node has applied what the organiser last saw."""
