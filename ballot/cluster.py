@@ -6,7 +6,6 @@ key sizes, fsync on, mutual TLS between the nodes.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -181,13 +180,6 @@ class Cluster:
                     raise ClusterError(f"node {node.number} is not ready; its log: {node.log}\n{_tail(node.log)}")
                 time.sleep(0.1)
 
-    def leader(self) -> ClusterNode | None:
-        """The node that leads, as the nodes themselves say."""
-        for node in self.nodes:
-            if node.ledger_pid and asyncio.run(_role(node)) == "leader":
-                return node
-        return None
-
     async def grant(self, email: str, role: str) -> None:
         """What the operator does at a node's own socket. Raises OperatorError."""
         await grant_role(self.nodes[0].settings, email, role)
@@ -205,17 +197,6 @@ class Cluster:
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-async def _role(node: ClusterNode) -> str:
-    client = node.client()
-    try:
-        status = await client.status()
-        return str(status["role"])
-    except Exception:
-        return ""
-    finally:
-        client.close()
 
 
 def _tail(log: Path, lines: int = 20) -> str:

@@ -113,21 +113,25 @@ class Transport:
 
     # -- outgoing
 
+    async def _connect(
+        self, peer: int, address: Address, context: ssl.SSLContext
+    ) -> tuple[FrameProtocol, asyncio.Event]:
+        """A connection, and what tells that it is lost. Raises OSError, ssl.SSLError, TimeoutError."""
+        lost = asyncio.Event()
+        connecting = asyncio.get_running_loop().create_connection(
+            lambda: FrameProtocol(self._on_frame, lambda _: lost.set()),
+            *address,
+            ssl=context,
+            server_hostname=f"node-{peer}",
+        )
+        _, link = await asyncio.wait_for(connecting, CONNECT_TIMEOUT_S)
+        return link, lost
+
     async def _keep_connected(self, peer: int, address: Address) -> None:
-        loop = asyncio.get_running_loop()
         context = self._tls.context(server=False)
         while True:
-            lost = asyncio.Event()
             with suppress(OSError, ssl.SSLError, asyncio.TimeoutError):
-                _, link = await asyncio.wait_for(
-                    loop.create_connection(
-                        lambda lost=lost: FrameProtocol(self._on_frame, lambda _: lost.set()),  # type: ignore[misc]
-                        *address,
-                        ssl=context,
-                        server_hostname=f"node-{peer}",
-                    ),
-                    CONNECT_TIMEOUT_S,
-                )
+                link, lost = await self._connect(peer, address, context)
                 self._links[peer] = link
                 log.info("peer connected", extra={"peer": peer})
                 await lost.wait()
