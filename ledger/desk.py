@@ -20,6 +20,8 @@ from .raft.messages import ConfRefused, NotLeader, Overloaded, Ticket
 log = logging.getLogger("ballot.desk")
 
 MAX_BATCH = 1000
+MAX_WAITING = 4 * MAX_BATCH
+PACE_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Desk:
         """Raises NotLeader, Overloaded; then nothing was proposed."""
         if not self._may_decide():
             raise NotLeader(0 if self._core.role == LEADER else self._core.leader)
+        if len(self._orders) >= MAX_WAITING:
+            raise Overloaded(f"{MAX_WAITING} commands wait already")
         order = _Order(command, receipt, asyncio.get_running_loop().create_future())
         self._orders.append(order)
         self._more.set()
@@ -97,8 +101,9 @@ class Desk:
             await self._more.wait()
             self._more.clear()
             while self._orders:
-                batch, self._orders = self._orders[:MAX_BATCH], self._orders[MAX_BATCH:]
-                await self._decide(batch)
+                most = min(MAX_BATCH, self._core.room)
+                batch, self._orders = self._orders[:most], self._orders[most:]
+                await (self._decide(batch) if batch else asyncio.sleep(PACE_S))
 
     async def _decide(self, batch: Sequence[_Order]) -> None:
         await self._machine.prepare([order.command for order in batch])

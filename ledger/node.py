@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import random
+import time
 from collections.abc import Awaitable, Sequence
 from typing import Any, NoReturn, cast
 
@@ -38,6 +39,7 @@ log = logging.getLogger("ballot.node")
 
 IDLE_CHECKPOINT_S = 1.0
 CONFIRM_S = 1.0
+SLOW_WRITE_S = 0.5
 
 
 def die(reason: str) -> NoReturn:
@@ -70,6 +72,7 @@ class Node:
         self._reads: dict[ReadId, asyncio.Future[int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._awake = False
+        self._waits_for = 0
         self._role_changed = asyncio.Event()
         self.failed: asyncio.Future[NoReturn]
 
@@ -184,6 +187,7 @@ class Node:
             self.cosigner.advance(self.core.commit, self.applier.tree)
 
     async def _write(self, write: Write) -> None:
+        begun = time.monotonic()
         try:
             if write.truncate_from:
                 self.state_file.lower(write.truncate_from - 1)
@@ -191,6 +195,8 @@ class Node:
             self.state_file.record(write.hard.term, write.hard.vote, self._last_durable(write))
         except Exception as error:
             die(f"the outcome of a write is unknown: {error}")
+        if (took := time.monotonic() - begun) > SLOW_WRITE_S:
+            log.warning("a write took long: is the disk stalling?", extra={"seconds": round(took, 2)})
         if write.entries:
             log.info("entries durable", extra={"count": len(write.entries), "last": write.entries[-1].index})
         self.core.appended(write.token)
@@ -216,13 +222,20 @@ class Node:
             due = max(due + interval, loop.time())
             await asyncio.sleep(due - loop.time())
             self.core.tick()
-            if self.core.role == LEADER:
+            if self.core.leadership is not None:
+                self._tell_pace(self.core.leadership.pace.waits_for)
                 if self.clock.out_of_bound and len(self.core.log.conf.voters) > 1:
                     self._lead_no_longer()
                 elif loop.time() - idle_since > IDLE_CHECKPOINT_S:
                     idle_since = loop.time()
                     self.cosigner.want(self.core.commit)
             self.wake()
+
+    def _tell_pace(self, waits_for: int) -> None:
+        if waits_for != self._waits_for:
+            self._waits_for = waits_for
+            what = "slower, for a follower that lags" if waits_for else "at full speed again"
+            log.warning(what, extra={"peer": waits_for})
 
     def _on_role(self) -> None:
         log.info("role", extra={"role": self.core.role, "term": self.core.term, "leader": self.core.leader})
@@ -339,13 +352,11 @@ class Node:
 
     def hand_over(self) -> int:
         """Begins to make the voter that is furthest along the leader; its id. Raises NotLeader, ConfRefused."""
-        leadership, voters = self.core.leadership, self.core.log.conf.voters
-        if leadership is None:
+        if self.core.leadership is None:
             raise NotLeader(self.core.leader)
-        others = {peer: progress.match for peer, progress in leadership.peers.items() if peer in voters}
-        if not others:
+        best = self.core.leadership.furthest()
+        if not best:
             raise ConfRefused("there is no other voter")
-        best = max(others, key=lambda peer: others[peer])
         self.core.transfer(best)
         self.wake()
         return best

@@ -120,6 +120,7 @@ class RpcServer:
             "learners": list(core.log.conf.learners),
             "connected": node.transport.connected(),
             "match": {peer: p.match for peer, p in core.leadership.peers.items()} if core.leadership else {},
+            "waits_for": core.leadership.pace.waits_for if core.leadership else 0,
             "clock": {
                 "now_us": clock.now_us(),
                 "correction_us": clock.correction_us,

@@ -12,7 +12,12 @@ class Random(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Ticks are the driver's; bytes are entry sizes."""
+    """Ticks are the driver's; bytes are entry sizes.
+
+    `max_lag_entries` and `patience_ticks`: how far a follower may fall behind before the leader slows down for it, and
+    for how long one that stores nothing is waited for (`progress.Pace`). `stall_ticks`: how long a leader's own write
+    may take before leadership goes to a node whose disk is faster.
+    """
 
     node: int
     incarnation: int = 0
@@ -24,3 +29,6 @@ class Config:
     max_inflight: int = 2
     max_uncommitted_bytes: int = 32 << 20
     tail_bytes: int = 32 << 20
+    max_lag_entries: int = 10_000
+    patience_ticks: int = 120
+    stall_ticks: int = 36

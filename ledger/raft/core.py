@@ -37,6 +37,7 @@ from .messages import (
     VoteReply,
     Write,
 )
+from .progress import UNLIMITED
 from .quorum import has_majority, is_lost
 from .replication import Leadership
 
@@ -68,6 +69,7 @@ class RaftCore:
         self.out = Ready()
         self._votes: dict[int, bool] = {}
         self._elapsed = self._timeout = 0
+        self.write_ticks = 0
         self._after: list[Message] = []
         self._flight: tuple[Write, list[Message]] | None = None
         self._reads = self.writes = 0
@@ -82,6 +84,7 @@ class RaftCore:
     def tick(self) -> None:
         self._flush_commit = self.commit != self._saved.commit
         self._elapsed += 1
+        self.write_ticks += self._flight is not None
         if self.leadership is not None:
             self.leadership.tick()
         elif self._elapsed >= self._timeout and self.log.may_lead(self.node, self.commit):
@@ -139,7 +142,7 @@ class RaftCore:
         if self._flight is None or self._flight[0].token != token:
             return
         (write, after), self._flight = self._flight, None
-        self._saved = write.hard
+        self._saved, self.write_ticks = write.hard, 0
         if write.entries:
             self.log.wrote(write.entries[-1].index)
         self._release(after)
@@ -163,6 +166,11 @@ class RaftCore:
         elif peer == self.leader:
             self._elapsed = max(self._elapsed, self.config.election_ticks)
             self._timeout = self._elapsed + self._rng.randrange(1, self.config.election_ticks // 2 + 1)
+
+    @property
+    def room(self) -> int:
+        """How many entries a leader may propose now; 0 while it waits for a follower that lags."""
+        return self.leadership.pace.room if self.leadership is not None else UNLIMITED
 
     def transfer(self, to: int) -> None:
         """Hands leadership to `to`. Raises NotLeader, ConfRefused."""
@@ -353,20 +361,10 @@ class RaftCore:
 
     def _refuse_append(self, message: Append) -> None:
         """Hints at the last place that may match: skip our entries of terms newer than the leader's."""
-        guess = min(message.prev_index, self.log.last_index)
-        while guess > 0 and self.log.term(guess) > message.prev_term:
-            guess = self.log.first_of_term(guess) - 1
-        self._after.append(
-            AppendReply(
-                self.node,
-                message.sender,
-                self.term,
-                0,
-                refused=message.prev_index,
-                hint=guess,
-                hint_term=self.log.term(guess),
-            )
-        )
+        prev = message.prev_index
+        hint = self.log.last_of_term(min(prev, self.log.last_index), message.prev_term, 0)
+        reply = AppendReply(self.node, message.sender, self.term, 0, prev, hint, self.log.term(hint))
+        self._after.append(reply)
 
     def _take_entries(self, message: Append) -> None:
         """Keeps what it has, drops only a real conflict, appends the rest (trap 6)."""

@@ -90,6 +90,12 @@ class RaftLog:
         """The first index of the run of equal terms that `index` belongs to."""
         return self._starts[bisect_right(self._starts, index) - 1]
 
+    def last_of_term(self, index: int, term: int, above: int) -> int:
+        """The last place from `above` to `index` whose term is at most `term`: where two logs may still agree."""
+        while index > above and self.term(index) > term:
+            index = self.first_of_term(index) - 1
+        return index
+
     def entry(self, index: int) -> Record:
         return self._tail[index - self.first_in_memory]
 

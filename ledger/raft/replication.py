@@ -22,34 +22,11 @@ from .messages import (
     Ticket,
     TimeoutNow,
 )
+from .progress import Pace, Progress
 from .quorum import agreed_index, has_majority
 
 if TYPE_CHECKING:
     from .core import RaftCore
-
-
-@dataclass(slots=True)
-class Progress:
-    """What the leader knows of one peer. While `probing`, one append at a time is out and `next` is a guess.
-
-    `told` is the commit index that the peer was last told, in an append or a heartbeat.
-    """
-
-    next: int
-    match: int = 0
-    told: int = 0
-    probing: bool = True
-    inflight: int = 0
-    silent: int = 0
-    active: bool = False
-    fetching: bool = False
-    round: int = 0
-
-    def probe(self) -> None:
-        """Goes back to what is proven, or keeps the guess; whatever was in flight is taken for lost."""
-        if not self.probing:
-            self.next = self.match + 1
-        self.probing, self.inflight, self.fetching, self.silent = True, 0, False, 0
 
 
 @dataclass(slots=True)
@@ -76,6 +53,7 @@ class Leadership:
         self.heartbeat_elapsed = 0
         self.quorum_elapsed = 0
         self.uncommitted_bytes = 0
+        self.pace = Pace(core.config)
         self.follow_conf()
 
     def follow_conf(self) -> None:
@@ -97,6 +75,9 @@ class Leadership:
             raise NotLeader(self.transfer_to)
         if self.uncommitted_bytes > core.config.max_uncommitted_bytes:
             raise Overloaded(f"{self.uncommitted_bytes} bytes are uncommitted")
+        if not self.pace.room:
+            raise Overloaded(f"node {self.pace.waits_for} lags and must catch up")
+        self.pace.spend(len(payloads))
         return [self._append(payload) for payload in payloads]
 
     def _append(self, payload: object) -> Ticket:
@@ -192,10 +173,7 @@ class Leadership:
         stale = message.refused != progress.next - 1 if progress.probing else message.refused <= progress.match
         if stale:
             return
-        guess = message.hint
-        log = self.core.log
-        while guess > progress.match and log.term(guess) > message.hint_term:
-            guess = log.first_of_term(guess) - 1
+        guess = self.core.log.last_of_term(message.hint, message.hint_term, progress.match)
         progress.probe()
         progress.next = max(progress.match, min(guess, message.refused - 1)) + 1
 
@@ -206,7 +184,8 @@ class Leadership:
             progress.probing, progress.inflight = False, 0
             progress.next = match + 1
         if match > progress.match:
-            progress.match = match
+            self.pace.stored(peer, match - progress.match)
+            progress.match, progress.still = match, 0
             progress.next = max(progress.next, match + 1)
             if progress.next == match + 1:
                 progress.inflight = 0  # one answer may stand for several appends
@@ -259,6 +238,7 @@ class Leadership:
                 return
         if self.heartbeat_elapsed >= core.config.heartbeat_ticks:
             self.beat()
+        self.pace.tick(core.log.last_index, self.peers)
         self._tick_transfer()
 
     def _quorum_is_active(self) -> bool:
@@ -327,8 +307,21 @@ class Leadership:
         if peer == self.transfer_to and self.peers[peer].match == core.log.last_index:
             core.out.send.append(TimeoutNow(core.node, peer, core.term))
 
+    def furthest(self) -> int:
+        """The other voter that has stored most; 0 when there is none."""
+        voters = [peer for peer in self.peers if peer in self.core.log.conf.voters]
+        return max(voters, key=lambda peer: self.peers[peer].match, default=0)
+
     def _tick_transfer(self) -> None:
         if self.transfer_to:
             self.transfer_ticks += 1
             if self.transfer_ticks > self.core.config.election_ticks:
                 self.transfer_to = 0
+        elif self.core.write_ticks > self.core.config.stall_ticks:
+            self._leave_stalled_disk()
+
+    def _leave_stalled_disk(self) -> None:
+        """Hands over while the own write hangs, to a voter whose disk took what ours did not: else all disks hang."""
+        best = self.furthest()
+        if best and self.peers[best].match > self.core.log.durable:
+            self.transfer(best)

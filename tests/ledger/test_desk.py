@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import pytest
 from psycopg import AsyncConnection
 
+from ballot.ledger import desk
 from ballot.ledger.clock import Clock
 from ballot.ledger.decision import Decision, Draft, Known, Refusal
 from ballot.ledger.desk import MAX_BATCH, Desk, Verdict
@@ -309,6 +310,34 @@ def test_too_much_in_flight_refuses_and_loses_nothing(runner: asyncio.Runner) ->
     bench.settle()
     [again] = decided(bench, b"cy:more")
     assert (again.index, again.new) == (second.index + 1, True)
+
+
+def test_commands_wait_while_the_leader_slows_down_for_a_follower(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
+    assert bench.core.leadership is not None
+    pace = bench.core.leadership.pace
+    pace.waits_for = 2
+
+    async def work() -> list[int]:
+        orders = [asyncio.ensure_future(bench.desk.submit(b"%d:right%d" % (n, n), False)) for n in range(3)]
+        done = []
+        for stored in (0, 4):
+            pace.stored(2, stored)
+            await asyncio.sleep(5 * desk.PACE_S)
+            done.append(sum(order.done() for order in orders))
+        pace.waits_for = 0
+        await asyncio.gather(*orders)
+        return done
+
+    assert run(bench, work) == [0, 2]
+
+
+def test_more_commands_than_may_wait_are_refused_at_once(
+    runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "MAX_WAITING", 2)
+    verdicts = decided(leading(runner), *(b"%d:right%d" % (n, n) for n in range(3)))
+    assert [isinstance(verdict, Overloaded) for verdict in verdicts] == [False, False, True]
 
 
 def test_a_command_that_cannot_be_decided_is_refused_and_stops_nobody(runner: asyncio.Runner) -> None:

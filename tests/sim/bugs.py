@@ -15,8 +15,9 @@ from ballot.ledger.desk import Desk, Verdict
 from ballot.ledger.raft.core import LEADER, RaftCore
 from ballot.ledger.raft.log import Durable, RaftLog
 from ballot.ledger.raft.messages import Append, AppendReply, HardState, Heartbeat, Message, ReadId, Record, Vote, Write
+from ballot.ledger.raft.progress import Progress
 from ballot.ledger.raft.quorum import agreed_index
-from ballot.ledger.raft.replication import Leadership, PendingRead, Progress
+from ballot.ledger.raft.replication import Leadership, PendingRead
 from ballot.projections import machine as machine_module
 from ballot.projections.facts import Facts
 from ballot.voting import commands as c

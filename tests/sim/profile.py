@@ -61,6 +61,9 @@ def draw(rng: random.Random) -> Profile:
         "max_inflight": pick((1, 2, 2, 4)),
         "max_uncommitted_bytes": pick((8_000, 1 << 20)),
         "tail_bytes": pick((1_500, 10_000, 1 << 20)),
+        "max_lag_entries": pick((3, 30, 10_000)),
+        "patience_ticks": pick((2, 40)),
+        "stall_ticks": pick((2, 10, 40)),
     }
     faults = [fault for fault in FAULTS if rng.random() < 0.6]
     return Profile(

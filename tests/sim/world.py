@@ -123,6 +123,11 @@ class World:
 
     def _lead_tick(self, node: Node) -> None:
         """Compares clocks as heartbeats do, and gives up leading with a bad one (rule R8)."""
+        leadership = node.core.leadership
+        assert leadership is not None
+        self.count["ticks slowed down for a follower"] += leadership.pace.waits_for > 0
+        stalled = node.core.write_ticks > node.core.config.stall_ticks
+        self.count["transfers off a stalled disk"] += stalled and leadership.transfer_ticks == 1
         clock = node.clock
         if node.ticks % MEASURE_EVERY == 0 or not clock.synchronised:
             for peer in node.core.log.conf.everyone:

@@ -165,6 +165,15 @@ MUTATIONS = [
         "self.out.send.append(kind(self.node, voter, term, last_index, last_term, transfer))",
     ),
     Mutation("trap-26-split-write", "core.py", "whole = self.log.written == self.log.last_index", "whole = True"),
+    Mutation("trap-27-follower-never-catches-up", "replication.py", "if not self.pace.room:", "if False:"),
+    Mutation(
+        "trap-27-follower-never-catches-up", "progress.py", "progress.still <= self._config.patience_ticks", "True"
+    ),
+    Mutation("trap-28-deep-pipeline", "replication.py", "or progress.inflight >= limit:", "and False:"),
+    Mutation("flow-stalled-disk", "replication.py", "elif self.core.write_ticks > self", "elif 0 > self"),
+    Mutation(
+        "flow-stalled-disk", "replication.py", "if best and self.peers[best].match > self.core.log.durable:", "if best:"
+    ),
     Mutation("conf-leader-removes-itself", "replication.py", "            self._leave_if_removed()\n", ""),
     Mutation(
         "conf-removal-in-doubt",
@@ -178,7 +187,7 @@ MUTATIONS = [
     Mutation("flow-merged-answers", "replication.py", "if progress.next == match + 1:", "if False:"),
     Mutation(
         "flow-catch-up-guess",
-        "replication.py",
+        "progress.py",
         "        if not self.probing:\n            self.next",
         "        if True:\n            self.next",
     ),

@@ -100,7 +100,9 @@ def show_progress(node: Node) -> list[str]:
     leadership = node.core.leadership
     if leadership is None:
         return [f"{node.id} does not lead"]
-    return [
+    lines = [
         f"{peer}: match {p.match} next {p.next} in flight {p.inflight}" + (" probing" if p.probing else "")
         for peer, p in leadership.peers.items()
     ]
+    pace = leadership.pace
+    return [*lines, f"waits for {pace.waits_for}, room for {pace.room}"] if pace.waits_for else lines
