@@ -28,14 +28,14 @@ demo: $(STAMP) ## run a whole election on a three-node cluster (BALLOTS=1000 set
 up: $(STAMP) ## start a three-node cluster on this machine, with its own PostgreSQL and Redis
 	$(BIN)/ballot up
 
-test: lint ## check style and types, then run every test but the chaos run
-	$(BIN)/python -m pytest -m 'not chaos'
+test: lint ## check style and types, then run every test
+	$(BIN)/python -m pytest
 
 unit: $(STAMP) ## run the quick tests, which start no server
 	$(BIN)/python -m pytest -m 'not cluster and not demo and not chaos'
 
 cluster-test: $(STAMP) ## run the tests that start real servers
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m 'cluster or chaos'
 
 docs-test: $(STAMP) ## run the README's commands, the demo among them
 	$(BIN)/python -m pytest -m demo

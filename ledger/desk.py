@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -73,6 +74,8 @@ class Desk:
         self._wake, self._want, self._confirm = wake, want, confirm
         self.now_us = 0
         self._orders: list[_Order] = []
+        self._batch: Sequence[_Order] = ()
+        self._since = 0.0
         self._more = asyncio.Event()
 
     async def submit(self, command: bytes, receipt: bool) -> Verdict:
@@ -105,7 +108,20 @@ class Desk:
                 batch, self._orders = self._orders[:most], self._orders[most:]
                 await (self._decide(batch) if batch else asyncio.sleep(PACE_S))
 
+    @property
+    def waits_s(self) -> float:
+        """How long the present batch has waited for its facts, seconds."""
+        return time.monotonic() - self._since if self._batch else 0.0
+
+    def abandon(self) -> None:
+        """Leadership began or ended: whoever waits is to ask whoever leads now."""
+        waiting, self._orders = (*self._batch, *self._orders), []
+        for order in waiting:
+            if not order.verdict.done():
+                order.verdict.set_exception(NotLeader(self._core.leader))
+
     async def _decide(self, batch: Sequence[_Order]) -> None:
+        self._batch, self._since = batch, time.monotonic()
         await self._machine.prepare([order.command for order in batch])
         for order in batch:
             if order.verdict.done():
@@ -114,6 +130,7 @@ class Desk:
                 order.verdict.set_result(self._decide_one(order))
             except (NotLeader, Overloaded) as error:
                 order.verdict.set_exception(error)
+        self._batch = ()
         self._wake()
 
     def _decide_one(self, order: _Order) -> Verdict:

@@ -28,7 +28,8 @@ from .membership import CONF_KINDS, Membership, membership_of
 from .notes import Notes
 from .raft.config import Config
 from .raft.core import LEADER, RaftCore
-from .raft.messages import ConfRefused, Fetch, Halt, Message, NotLeader, ReadId, Ready, Record, Write
+from .raft.messages import ConfRefused, Fetch, Halt, Message, NotLeader, Ready, Record, Write
+from .reads import SafeReads
 from .settings import NodeSettings
 from .statefile import StateFile
 from .submit import Submitter
@@ -38,8 +39,8 @@ from .transport import Transport
 log = logging.getLogger("ballot.node")
 
 IDLE_CHECKPOINT_S = 1.0
-CONFIRM_S = 1.0
 SLOW_WRITE_S = 0.5
+HANGS_S = 1.0
 
 
 def die(reason: str) -> NoReturn:
@@ -66,10 +67,10 @@ class Node:
         self.members = Members(settings.node, dict(settings.peers), self.transport, self.clock)
         self.core: RaftCore
         self.cosigner: Cosigner
+        self.reads: SafeReads
         self.desk: Desk
         self.submitter: Submitter
         self._vouched: tuple[int, bytes] = (0, b"")
-        self._reads: dict[ReadId, asyncio.Future[int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._awake = False
         self._waits_for = 0
@@ -95,7 +96,8 @@ class Node:
         self.core = RaftCore(config, durable, seal=self._seal, check=self._check, rng=random.SystemRandom())
         await self._open_views()
         decider = MembersDesk(self.core, self.members, self.machine, self.transport.connected)
-        self.desk = Desk(self.core, decider, self.clock, self.wake, self.cosigner.want, self.confirm_leading)
+        self.reads = SafeReads(self.core, self.wake)
+        self.desk = Desk(self.core, decider, self.clock, self.wake, self.cosigner.want, self.reads.confirm_leading)
         self.submitter = Submitter(self.core, self.desk, self.applier, lambda: self.transport)
         log.info(
             "recovered", extra={"term": hard.term, "last": last, "commit": hard.commit, "applied": self.applier.applied}
@@ -178,9 +180,7 @@ class Node:
         if ready.apply:
             log.info("committed", extra={"commit": self.core.commit, "term": self.core.term})
             self.applier.advance(ready.apply)
-        for read, index in ready.reads:
-            if (future := self._reads.pop(read, None)) is not None and not future.done():
-                future.set_result(index)
+        self.reads.answered(ready.reads)
         for fetch in ready.fetch:
             self.spawn(self._fetch(fetch))
         if self.core.role == LEADER:
@@ -224,8 +224,8 @@ class Node:
             self.core.tick()
             if self.core.leadership is not None:
                 self._tell_pace(self.core.leadership.pace.waits_for)
-                if self.clock.out_of_bound and len(self.core.log.conf.voters) > 1:
-                    self._lead_no_longer()
+                if reason := self._unfit():
+                    self._lead_no_longer(reason)
                 elif loop.time() - idle_since > IDLE_CHECKPOINT_S:
                     idle_since = loop.time()
                     self.cosigner.want(self.core.commit)
@@ -241,6 +241,7 @@ class Node:
         log.info("role", extra={"role": self.core.role, "term": self.core.term, "leader": self.core.leader})
         self._role_changed.set()
         self.machine.rewind()
+        self.desk.abandon()
         self.cosigner.abandon()
         if self.core.leadership is not None:
             self.clock.forget()
@@ -361,40 +362,27 @@ class Node:
         self.wake()
         return best
 
-    def _lead_no_longer(self) -> None:
-        """A leader with a clock out of bound (rule R8) hands over: merely stepping down, it would soon win again."""
+    def _unfit(self) -> str:
+        """Why another node should lead (rule R8: not with a wrong clock); empty when there is no reason or no other."""
+        if len(self.core.log.conf.voters) == 1:
+            return ""
+        if self.clock.out_of_bound:
+            return "the own clock is out of bound"
+        return "the own database hangs" if self.desk.waits_s > HANGS_S else ""
+
+    def _lead_no_longer(self, reason: str) -> None:
+        """Hands over: merely stepping down, it would soon win again."""
         if self.core.leadership is not None and self.core.leadership.transfer_to:
             return
         try:
             best = self.hand_over()
-            log.error("own clock is out of bound", extra={"correction_us": self.clock.correction_us, "to": best})
+            log.error(reason, extra={"correction_us": self.clock.correction_us, "to": best})
         except (NotLeader, ConfRefused):
             self.core.step_down()
 
-    async def confirm_leading(self) -> None:
-        """Returns when a majority has said, after now, that this node leads. Raises NotLeader."""
-        if self.core.leadership is None:
-            raise NotLeader(self.core.leader)
-        try:
-            # A node deposed meanwhile never gets this read answered: it was the old leadership's.
-            await self._safe_index(CONFIRM_S)
-        except TimeoutError as error:
-            raise NotLeader(0) from error
-
     async def read_index(self, timeout_s: float) -> int:
         """An index from which a read is linearizable, applied here. Raises NotLeader, TimeoutError."""
-        index = await self._safe_index(timeout_s)
+        index = await self.reads.index(timeout_s)
         async with asyncio.timeout(timeout_s):
             await self.applier.reached(index)
-        return index
-
-    async def _safe_index(self, timeout_s: float) -> int:
-        read = self.core.read_index()
-        future = self._reads[read] = asyncio.get_running_loop().create_future()
-        self.wake()
-        try:
-            async with asyncio.timeout(timeout_s):
-                index: int = await future
-        finally:
-            self._reads.pop(read, None)
         return index

@@ -40,6 +40,7 @@ class Nemesis:
             ("stop leader", 2, self._stop_leader),
             ("stop gunicorn", 2, self._stop_http),
             ("stop PostgreSQL", 2, self._stop_postgres),
+            ("stop leader's PostgreSQL", 1, self._stall_leader),
             ("stop Redis", 1, self._stop_redis),
             ("rolling restart", 1, self._rolling_restart),
             ("clock jump", 2, self._jump),
@@ -120,6 +121,10 @@ class Nemesis:
 
     async def _stop_postgres(self) -> None:
         await self._stop(with_descendants(self._any().postgres_pid))
+
+    async def _stall_leader(self) -> None:
+        """Its writes hang while it goes on talking: it must hand over."""
+        await self._stop(with_descendants((await self._leading()).postgres_pid))
 
     async def _stop_redis(self) -> None:
         await self._stop([pid_of(self._cluster.redis)])

@@ -8,11 +8,11 @@ from tests.chaos.run import run_chaos
 
 pytestmark = pytest.mark.chaos
 
-SECONDS, SEED = 40, 1
+SECONDS, SEED, VOTERS = 25, 1, 30
 
 
 def test_nothing_acknowledged_is_lost_while_everything_goes_wrong() -> None:
-    outcome = run_chaos(SECONDS, SEED)
+    outcome = run_chaos(SECONDS, SEED, VOTERS)
     assert outcome.violations == [], json.dumps(outcome.fields())
     assert outcome.casts["acknowledged"] == outcome.voters
     assert outcome.faults.total() >= 10

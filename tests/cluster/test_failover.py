@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from signal import SIGCONT, SIGSTOP
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from ballot.client.api import NoAnswer, Refused, Reply
 from ballot.client.vote import Election
 from ballot.client.voter import Voter
+from tests.chaos.machines import send, with_descendants
 from tests.support.town import Town
 
 pytestmark = pytest.mark.cluster
@@ -133,6 +135,31 @@ async def read_answer(reader: asyncio.StreamReader) -> dict[str, Any] | None:
             return json.loads(await reader.read(1 << 16)) if b"201" in status else None
     except (TimeoutError, ValueError, OSError):
         return None
+
+
+def test_a_leader_whose_disk_stalls_hands_over_and_voting_goes_on(town: Town) -> None:
+    """Its PostgreSQL hangs, it does not: it still answers heartbeats, so nobody else would depose it."""
+
+    async def stall() -> None:
+        voters = [await town.voter() for _ in range(2)]
+        election = await town.opened(voters)
+        for voter in voters:
+            await town.ready_to_cast(voter, election)
+        victim = await town.leader()
+        others = [place for place in range(3) if place != victim - 1]
+        hung = with_descendants(town.cluster.nodes[victim - 1].postgres.pid)
+        send(hung, SIGSTOP)
+        try:
+            for voter, node in zip(voters, others, strict=True):
+                assert (await voter.cast(election, node)).status == 201
+            assert (await town.leader()) != victim
+        finally:
+            send(hung, SIGCONT)
+        await asyncio.to_thread(town.cluster.wait_ready)
+        assert await cast_count(town, election) == 2
+        assert len(await digests(town)) == 1
+
+    town.run(stall())
 
 
 def test_a_node_restarted_after_kill_9_ends_with_the_same_state_digest(town: Town) -> None:

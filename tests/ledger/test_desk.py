@@ -302,6 +302,26 @@ def test_a_leader_deposed_while_facts_were_loaded_decides_nothing(runner: asynci
     assert bench.machine.in_flight == {}
 
 
+def test_whoever_waits_for_a_hanging_database_is_sent_to_the_next_leader(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
+
+    async def never(commands: Sequence[bytes]) -> None:
+        await asyncio.sleep(60)
+
+    bench.machine.prepare = never  # type: ignore[method-assign]
+
+    async def work() -> list[Any]:
+        orders = [asyncio.ensure_future(bench.desk.submit(command, False)) for command in (b"ada:vote", b"bo:other")]
+        await asyncio.sleep(0.02)
+        late = asyncio.ensure_future(bench.desk.submit(b"cy:more", False))
+        await asyncio.sleep(0.02)
+        assert 0.04 <= bench.desk.waits_s < 5
+        bench.desk.abandon()
+        return await asyncio.gather(*orders, late, return_exceptions=True)
+
+    assert [type(outcome) for outcome in run(bench, work)] == [NotLeader] * 3
+
+
 def test_too_much_in_flight_refuses_and_loses_nothing(runner: asyncio.Runner) -> None:
     bench = leading(runner, max_uncommitted_bytes=300)
     first, second, third = decided(bench, b"ada:vote", b"bo:other", b"cy:more")
