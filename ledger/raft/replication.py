@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from .config import Config
+from .log import RaftLog
 from .messages import (
     Append,
     AppendReply,
@@ -18,6 +20,7 @@ from .messages import (
     Overloaded,
     ReadId,
     ReadReply,
+    Ready,
     Record,
     Ticket,
     TimeoutNow,
@@ -25,8 +28,21 @@ from .messages import (
 from .progress import Pace, Progress
 from .quorum import agreed_index, has_majority
 
-if TYPE_CHECKING:
-    from .core import RaftCore
+
+class Core(Protocol):
+    """What leading needs of the node that leads: its log, its term, and where to put what is to be done."""
+
+    node: int
+    config: Config
+    log: RaftLog
+    seal: Callable[[Record, int, object], Record]
+    term: int
+    commit: int
+    write_ticks: int
+    out: Ready
+
+    def commit_to(self, index: int) -> None: ...
+    def step_down(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -40,7 +56,7 @@ class PendingRead:
 class Leadership:
     """One term of leading. Thrown away on step-down, so nothing of it can leak into another term."""
 
-    def __init__(self, core: RaftCore) -> None:
+    def __init__(self, core: Core) -> None:
         self.core = core
         self.first_index = core.log.last_index + 1
         self.peers: dict[int, Progress] = {}
