@@ -1,11 +1,14 @@
 """A fixed small budget of the simulator, and the proof that it would notice: every planted bug is found."""
 
+import os
+
 import pytest
 
+from tests.sim.__main__ import rerun, run_all
 from tests.sim.bugs import BUGS
 from tests.sim.run import run_seed
 
-SEEDS, STEPS = 150, 2000
+SEEDS, STEPS = 2000, 2000
 MOST_SEEDS_FOR_A_BUG = 400
 
 # These change nothing but in a rare constellation, which scenarios/ builds on purpose.
@@ -14,9 +17,9 @@ RARE = {"over-acknowledge", "answers-of-old-terms"}
 
 def test_whole_clusters_survive_their_faults() -> None:
     failed = [
-        f"python -m tests.sim --seed {seed} --steps {STEPS}: {outcome.failure}"
-        for seed in range(SEEDS)
-        if (outcome := run_seed(seed, STEPS)).failure
+        f"{rerun(outcome.seed, STEPS, '')}: {outcome.failure}"
+        for _, failures in run_all(0, SEEDS, STEPS, os.cpu_count() or 1, "")
+        for outcome in failures
     ]
     assert failed == []
 
