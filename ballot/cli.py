@@ -14,6 +14,7 @@ from rich.table import Table
 
 from . import __version__
 from .config import ConfigError, Settings, read_settings
+from .drill_cli import drill
 from .logs import configure
 from .replay.cli import replay
 
@@ -165,8 +166,9 @@ def serve() -> None:
 @click.option("--data", type=click.Path(path_type=Path), default=None, help=DATA_HELP)
 @click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 9))
 @click.option("--workers", default=1, show_default=True, help="HTTP worker processes a node.")
+@click.option("--drills", is_flag=True, help="Allow drills (`ballot drill`, /api/_diag/drills).")
 @click.option("--organiser", default="", help="Grant this address the organiser's role once it has registered.")
-def up(data: Path | None, nodes: int, workers: int, organiser: str) -> None:
+def up(data: Path | None, nodes: int, workers: int, drills: bool, organiser: str) -> None:
     """Start a cluster on this machine and leave it running until Ctrl-C.
 
     Every node has its own ledger process, gunicorn and PostgreSQL; one Redis serves all. Codes that would be
@@ -176,7 +178,7 @@ def up(data: Path | None, nodes: int, workers: int, organiser: str) -> None:
 
     folder = data or default_folder()
     console = Console()
-    cluster = Cluster(folder, nodes=nodes, workers=workers)
+    cluster = Cluster(folder, nodes=nodes, workers=workers, settings={"BALLOT_DRILLS": str(int(drills))})
     with console.status(f"starting {nodes} nodes in {folder}"):
         cluster.start()
     try:
@@ -209,6 +211,8 @@ def _stay(cluster: object, organiser: str) -> None:
     assert isinstance(cluster, Cluster)
     while True:
         time.sleep(1)
+        for number in cluster.revive():
+            click.echo(f"node {number} had ended and was started again")
         if organiser:
             try:
                 asyncio.run(cluster.grant(organiser, "organiser"))
@@ -263,4 +267,5 @@ def operator_grant(email: str, role: str) -> None:
     click.echo(f"{email} is {role}")
 
 
+main.add_command(drill)
 main.add_command(replay)

@@ -168,6 +168,9 @@ class Cluster:
             "BALLOT_STATE": str(folder / "state"),
             "BALLOT_MAILBOX": str(self.mailbox),
             "BALLOT_WORKERS": str(self._workers),
+            "BALLOT_API": ",".join(
+                f"{i}=http://127.0.0.1:{ports[self._size + i - 1]}" for i in range(1, self._size + 1)
+            ),
             **self._extra,
         }
         return self.node_type(number, folder, environment, postgres)
@@ -179,6 +182,16 @@ class Cluster:
                 if not node.ledger_pid or not node.http_pid or time.monotonic() > deadline:
                     raise ClusterError(f"node {node.number} is not ready; its log: {node.log}\n{_tail(node.log)}")
                 time.sleep(0.1)
+
+    def revive(self) -> list[int]:
+        """Starts what ended by itself again, as an orchestrator would; the nodes concerned."""
+        ended = [node for node in self.nodes if not (node.ledger_pid and node.http_pid)]
+        for node in ended:
+            if not node.ledger_pid:
+                node.start_ledger()
+            if not node.http_pid:
+                node.start_http()
+        return [node.number for node in ended]
 
     async def grant(self, email: str, role: str) -> None:
         """What the operator does at a node's own socket. Raises OperatorError."""

@@ -6,7 +6,11 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from redis import Redis
+
 from .config import ConfigError, Settings, read_settings
+from .drilling import HttpDrills, make_drills
+from .drills.post import DrillMailer
 from .http.app import create_app
 from .http.deps import Deps, make_pool, make_redis
 from .http.deps import Settings as AppSettings
@@ -26,16 +30,18 @@ def create_application() -> Any:
 
 def make_deps(settings: Settings) -> Deps:
     jwt_private = rsa.load_private(settings.secret("jwt_private"))
+    ledger, db, redis = LedgerClient(settings.socket), make_pool(settings.dsn), make_redis(settings.redis_url)
     return Deps(
         settings=_app_settings(settings),
-        ledger=LedgerClient(settings.socket),
-        db=make_pool(settings.dsn),
-        redis=make_redis(settings.redis_url),
+        ledger=ledger,
+        db=db,
+        redis=redis,
         vault=settings.vault(),
         jwt_private=jwt_private,
         jwt_public=jwt_private.public_key(),
         otp_key=settings.secret("otp_key"),
         mailer=_mailer(settings),
+        drills=HttpDrills(make_drills(settings, ledger, db, redis)) if settings.drills else None,
     )
 
 
@@ -53,6 +59,11 @@ def _app_settings(settings: Settings) -> AppSettings:
 
 
 def _mailer(settings: Settings) -> Mailer:
+    mailer = _real_mailer(settings)
+    return DrillMailer(mailer, Redis.from_url(settings.redis_url)) if settings.drills else mailer
+
+
+def _real_mailer(settings: Settings) -> Mailer:
     """SMTP when BALLOT_SMTP_URL is set (smtp://user:password@host:port, smtp+plain:// without TLS), else a mailbox."""
     if settings.mailbox is not None:
         return MailboxMailer(settings.mailbox)

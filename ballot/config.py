@@ -45,6 +45,8 @@ class Settings:
     mutex: bool
     auth_per_client: int
     trust_forwarded: bool
+    drills: bool
+    api: Mapping[int, str]
 
     @property
     def socket(self) -> Path:
@@ -86,6 +88,7 @@ class Settings:
             tls=PeerTls(*map(self.secret_file, ("tls_certificate", "tls_key", "ca_certificate"))),
             vault=self.vault(),
             clock_offset_us=self.clock_offset_us,
+            drills=self.drills,
         )
 
     def _keys(self) -> NodeKeys:
@@ -124,6 +127,17 @@ def _peers(text: str, own: int) -> dict[int, Address]:
         peers[int(number)] = _address("BALLOT_PEERS", address)
     peers.pop(own, None)
     return peers
+
+
+def _urls(text: str) -> dict[int, str]:
+    """`1=http://host:port,2=http://...`."""
+    urls: dict[int, str] = {}
+    for item in filter(None, text.split(",")):
+        number, _, url = item.partition("=")
+        if not _is_number(number) or int(number) in urls or not url.startswith(("http://", "https://")):
+            raise ConfigError(f"BALLOT_API must be node=http://host:port,..., each node once, not {item!r}")
+        urls[int(number)] = url.rstrip("/")
+    return urls
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -167,4 +181,6 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         mutex=number("MUTEX", 1) == 1,
         auth_per_client=number("AUTH_PER_CLIENT", 100),
         trust_forwarded=number("TRUST_FORWARDED", 0) == 1,
+        drills=number("DRILLS", 0) == 1,
+        api=_urls(env.get("BALLOT_API", "")),
     )

@@ -19,7 +19,7 @@ class Account:
         self.email = email
         self._password = password
         self._codes = codes
-        self._refresh_token = ""
+        self.refresh_token = ""
         self.id = b""
         self.roles: list[str] = []
 
@@ -33,7 +33,7 @@ class Account:
 
     async def refresh(self) -> None:
         """A new access token for the refresh token, which is used up. Raises Refused (InvalidToken), NoAnswer."""
-        reply = await self.api.ask("POST", "/api/auth/refresh", {"refresh_token": self._refresh_token})
+        reply = await self.api.ask("POST", "/api/auth/refresh", {"refresh_token": self.refresh_token})
         self._take(reply.json())
 
     async def me(self) -> dict[str, Any]:
@@ -49,6 +49,6 @@ class Account:
         self._take(reply.json())
 
     def _take(self, tokens: dict[str, Any]) -> None:
-        self.api.bearer, self._refresh_token = tokens["access_token"], tokens["refresh_token"]
+        self.api.bearer, self.refresh_token = tokens["access_token"], tokens["refresh_token"]
         self.id = unb64(tokens["user"]["id"])
         self.roles = list(tokens["user"]["roles"])

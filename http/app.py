@@ -6,7 +6,7 @@ from typing import Any
 
 from falcon.asgi import App, Request, Response
 
-from . import auth, credentials, diag, elections, ledger, middleware, problems, results, roll, votes
+from . import auth, credentials, diag, drills, elections, ledger, middleware, problems, results, roll, votes
 from .accounts import Accounts
 from .deps import Deps
 from .parse import B64Converter
@@ -93,3 +93,6 @@ def _add_diag(app: Application, services: Services) -> None:
     app.add_route("/api/_diag/cluster", diag.Cluster(services))
     app.add_route("/api/_diag/clock", diag.Clock(services))
     app.add_route("/api/_diag/mailbox", diag.MailboxResource(services))
+    running = drills.Drills(services)
+    app.add_route("/api/_diag/drills", running)
+    app.add_route("/api/_diag/drills/{name}", running, suffix="run")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from psycopg import AsyncConnection
@@ -58,6 +58,15 @@ class Settings:
     limits: Mapping[str, Limit] = field(default_factory=_limits)
 
 
+class DrillRunner(Protocol):
+    """Runs one drill at a time."""
+
+    names: tuple[str, ...]
+
+    async def run(self, name: str, *, force: bool, gently: bool) -> Any:
+        """The report, ready to be shown as JSON. Raises Refused (DrillRunning, ElectionRunning)."""
+
+
 @dataclass(frozen=True)
 class Deps:
     """`otp_key`: 32 random bytes under which one-time codes and rate-limit names are hashed, the same on all nodes."""
@@ -71,6 +80,7 @@ class Deps:
     jwt_public: RSAPublicKey
     otp_key: bytes = field(repr=False)
     mailer: Mailer
+    drills: DrillRunner | None = None
 
 
 def make_pool(dsn: str, size: int = 8) -> Pool:

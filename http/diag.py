@@ -77,75 +77,75 @@ class Mailbox(msgspec.Struct, frozen=True):
     messages: list[Mail]
 
 
-class _DiagResource:
+class DiagResource:
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self.services = services
 
     async def _status(self) -> dict[str, Any]:
         """Raises Unavailable."""
         try:
             async with asyncio.timeout(STATUS_TIMEOUT_S):
-                return await self._services.deps.ledger.status()
+                return await self.services.deps.ledger.status()
         except TimeoutError as error:
             raise Unavailable("this node's ledger process does not answer") from error
 
-    async def _require_admin(self, req: Request) -> None:
-        user = self._services.user(req)
-        async with self._services.reading() as connection:
-            await self._services.require_role(connection, user, "admin")
+    async def require_admin(self, req: Request) -> None:
+        user = self.services.user(req)
+        async with self.services.reading() as connection:
+            await self.services.require_role(connection, user, "admin")
 
 
 def _health(status: dict[str, Any], word: str) -> Health:
     return msgspec.convert({**status, "status": word}, Health)
 
 
-class Live(_DiagResource):
+class Live(DiagResource):
     async def on_get(self, req: Request, resp: Response) -> None:
         answer(resp, _health(await self._status(), "ok"))
 
 
-class Ready(_DiagResource):
+class Ready(DiagResource):
     async def on_get(self, req: Request, resp: Response) -> None:
         status = await self._status()
         if not status["leader"]:
             raise Refused("Unavailable", "no leader is known")
-        async with self._services.reading() as connection:
+        async with self.services.reading() as connection:
             await queries.applied(connection)
         answer(resp, _health(status, "ready"))
 
 
-class Node(_DiagResource):
+class Node(DiagResource):
     async def on_get(self, req: Request, resp: Response) -> None:
-        await self._require_admin(req)
-        services = self._services
+        await self.require_admin(req)
+        services = self.services
         settings = services.settings
         state = services.mutex.state()
         view = NodeView(settings.node, settings.issuer, state, services.position.index, await self._status())
         answer(resp, view)
 
 
-class Cluster(_DiagResource):
+class Cluster(DiagResource):
     async def on_get(self, req: Request, resp: Response) -> None:
-        await self._require_admin(req)
+        await self.require_admin(req)
         status = await self._status()
         status["match"] = {str(peer): index for peer, index in status["match"].items()}
         answer(resp, msgspec.convert(status, ClusterView))
 
 
-class Clock(_DiagResource):
+class Clock(DiagResource):
     async def on_get(self, req: Request, resp: Response) -> None:
-        await self._require_admin(req)
+        await self.require_admin(req)
         clock = (await self._status())["clock"]
         clock["offsets"] = {str(peer): offset for peer, offset in clock["offsets"].items()}
         answer(resp, msgspec.convert(clock, ClockView))
 
 
-class MailboxResource(_DiagResource):
+class MailboxResource(DiagResource):
     """Only where mail goes into a folder. It shows everybody's codes: never for a cluster with real voters."""
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        await self._require_admin(req)
-        folder = self._services.settings.mailbox
+        await self.require_admin(req)
+        folder = self.services.settings.mailbox
         if folder is None:
             raise Refused("NoMailbox", "mail goes out by SMTP here")
         answer(resp, Mailbox(await asyncio.to_thread(read_mailbox, folder)))

@@ -102,6 +102,19 @@ class LedgerClient:
         status: dict[str, Any] = await self.call("status")
         return status
 
+    async def status_of(self, node: int) -> dict[str, Any]:
+        """The same of any node, asked through this one. Raises Unavailable."""
+        status: dict[str, Any] = await self.call("at", [node, "status", None])
+        return status
+
+    async def drill(self, node: int, action: str, argument: int = 0) -> int:
+        """Makes a node `end` as if it crashed, `hand-over` leadership or `skew` its clock by `argument` microseconds.
+
+        Returns the process id of its ledger process. Raises Unavailable, also where drills are not enabled.
+        """
+        pid: int = await self.call("at", [node, "drill", [action, argument]])
+        return pid
+
     async def wait(self, index: int, timeout_s: float = 5.0) -> int:
         """Returns this node's applied index once it is at least `index`. Raises Unavailable."""
         applied: int = await self.call("wait", [index, timeout_s])

@@ -12,7 +12,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn, cast
 
 from .applier import Applier
@@ -53,12 +53,13 @@ def die(reason: str) -> NoReturn:
 class Node:
     def __init__(self, settings: NodeSettings, machine: StateMachine) -> None:
         self.settings, self.machine = settings, machine
+        self.skew_us = settings.clock_offset_us
         self.table = LogTable(settings.dsn, settings.vault)
         self.state_file = StateFile(settings.state_file, settings.node)
         self.notes = Notes(settings.dsn)
         self.clock = Clock(
             0,
-            source=lambda: system_time_us() + settings.clock_offset_us,
+            source=lambda: system_time_us() + self.skew_us,
             bound_us=settings.clock_bound_us,
             steady=steady_time_us,
         )
@@ -71,6 +72,7 @@ class Node:
         self.desk: Desk
         self.submitter: Submitter
         self._vouched: tuple[int, bytes] = (0, b"")
+        self.answers: dict[str, Callable[[Any], Awaitable[Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._awake = False
         self._waits_for = 0
@@ -99,6 +101,7 @@ class Node:
         self.reads = SafeReads(self.core, self.wake)
         self.desk = Desk(self.core, decider, self.clock, self.wake, self.cosigner.want, self.reads.confirm_leading)
         self.submitter = Submitter(self.core, self.desk, self.applier, lambda: self.transport)
+        self.answers["submit"] = self.submitter.answer
         log.info(
             "recovered", extra={"term": hard.term, "last": last, "commit": hard.commit, "applied": self.applier.applied}
         )
@@ -311,9 +314,9 @@ class Node:
         self.wake()
 
     async def on_ask(self, peer: int, topic: str, body: Any) -> Any:
-        if topic == "submit":
-            return await self.submitter.answer(body)
-        raise ValueError(f"unknown topic {topic}")
+        if topic not in self.answers:
+            raise ValueError(f"unknown topic {topic}")
+        return await self.answers[topic](body)
 
     def on_tell(self, peer: int, topic: str, body: Any) -> None:
         if topic == "sign":

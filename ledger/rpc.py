@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -14,9 +15,12 @@ from .node import Node
 from .proof import ProofError
 from .raft.messages import NotLeader
 from .submit import Unavailable
+from .transport import PeerLost
 from .wire import FrameProtocol
 
 log = logging.getLogger("ballot.rpc")
+
+PEER_TIMEOUT_S = 2.0
 
 Method = Callable[[Any], Awaitable[Any]]
 
@@ -34,7 +38,10 @@ class RpcServer:
             "inclusion": self._inclusion,
             "consistency": self._consistency,
             "checkpoint": self._checkpoint,
+            "at": self._at,
         }
+        # What a peer may ask of this node as well.
+        node.answers |= {"status": self._status, "drill": self._drill}
 
     async def start(self) -> None:
         path = self._node.settings.socket
@@ -60,7 +67,7 @@ class RpcServer:
         number, method, argument = frame
         try:
             link.send([number, True, await self._methods[method](argument)])
-        except (Unavailable, NotLeader, TimeoutError, ProofError, LookupError) as error:
+        except (Unavailable, NotLeader, PeerLost, TimeoutError, ProofError, LookupError) as error:
             link.send([number, False, str(error) or type(error).__name__])
         except Exception:
             log.exception("a call failed", extra={"method": method})
@@ -128,6 +135,31 @@ class RpcServer:
                 "offsets": {peer: [s.offset_us, s.round_trip_us] for peer, s in clock.offsets().items()},
             },
         }
+
+    async def _at(self, argument: Any) -> Any:
+        """Asks any node, this one included, for its status or for a part in a drill."""
+        number, topic, body = argument
+        if number == self._node.core.node:
+            return await self._node.answers[topic](body)
+        return await self._node.transport.ask(number, topic, body, PEER_TIMEOUT_S)
+
+    async def _drill(self, argument: Any) -> int:
+        """Carries out a drill's order; returns this process's id. Raises Unavailable where drills are off."""
+        node = self._node
+        if not node.settings.drills:
+            raise Unavailable(f"drills are not enabled on node {node.core.node}")
+        action, number = argument
+        log.warning("a drill", extra={"action": action, "argument": number})
+        if action == "end":
+            # As a crash would; a moment later, so that the answer still leaves.
+            asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGKILL)
+        elif action == "hand-over":
+            node.hand_over()
+        elif action == "skew":
+            node.skew_us = int(number)
+        else:
+            raise ValueError(f"there is no such action: {action}")
+        return os.getpid()
 
     async def _wait(self, argument: Any) -> int:
         index, timeout_s = argument

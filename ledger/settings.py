@@ -43,7 +43,10 @@ class PeerTls:
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """`peers` are the other nodes' addresses; `socket` is where this node's own HTTP workers connect."""
+    """`peers` are the other nodes' addresses; `socket` is where this node's own HTTP workers connect.
+
+    `drills`: this node may be ended, made to hand over or given a wrong clock by whoever may run drills.
+    """
 
     node: int
     dsn: str = field(repr=False)
@@ -59,3 +62,4 @@ class NodeSettings:
     heartbeat_ticks: int = 3
     clock_bound_us: int = 1_000_000
     clock_offset_us: int = 0
+    drills: bool = False

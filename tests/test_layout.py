@@ -17,6 +17,7 @@ ALLOWED = {
     "voting": {"voting", "ledger"},
     "projections": {"projections", "voting", "ledger"},
     "client": {"client", "voting", "ledger"},
+    "drills": {"drills", "client", "voting", "ledger"},
     "replay": {"replay", "client", "projections", "voting", "ledger"},
     "http": {"http", "replay", "projections", "voting", "ledger"},
 }
