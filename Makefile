@@ -63,5 +63,6 @@ clean: ## remove .venv, builds and caches; a cluster's data stays
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-bench: $(STAMP) ## measure the ledger beside etcd (apt-get install etcd-server nghttp2-client)
+bench: $(STAMP) ## measure: the ledger beside etcd (apt-get install etcd-server nghttp2-client), then casts over HTTP
 	$(BIN)/python -m bench.ledger
+	$(BIN)/python -m bench.api

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .config import Settings
+from .ledger.settings import Address
 
 STOP_TIMEOUT_S = 10.0
 
@@ -23,18 +24,21 @@ def node_command() -> list[str]:
 
 
 def http_command(settings: Settings) -> list[str]:
+    return gunicorn_command("ballot.serve:application()", settings.http, settings.workers)
+
+
+def gunicorn_command(application: str, address: Address, workers: int) -> list[str]:
     """gunicorn with its own ASGI worker. No access log: nobody shall learn from it who cast when."""
-    host, port = settings.http
     program = Path(sys.executable).with_name("gunicorn")
     return [
         sys.executable,
         str(program),
-        "ballot.serve:application()",
+        application,
         "--worker-class=asgi",
         "--asgi-loop=uvloop",
         "--asgi-lifespan=on",
-        f"--workers={settings.workers}",
-        f"--bind={host}:{port}",
+        f"--workers={workers}",
+        f"--bind={address[0]}:{address[1]}",
         "--backlog=1024",
         "--keep-alive=30",
         "--graceful-timeout=10",
