@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -152,6 +153,51 @@ def node_remove(number: int) -> None:
     except (OperatorError, Unavailable) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"node {number} is no longer a member, entry {index}; stop it")
+
+
+@node.command("recover")
+@click.option("--yes", "confirmed", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Go on even if other nodes seem to be running.")
+def node_recover(confirmed: bool, force: bool) -> None:
+    """Go on from this node alone when a majority of the cluster is gone for good.
+
+    The last resort. While a majority can be brought back, bring it back: then nothing is missing. Otherwise ballots
+    that were acknowledged may be lost, and the log will say so publicly, for good, in an entry ClusterRecovered.
+
+    \b
+    1. Destroy what is left of the lost nodes: coming back, they would be a second cluster under the same name.
+    2. Stop this node. If several are left, run this on each without going on, and take the one whose last entry has
+       the highest term and, of those, the highest index.
+    3. Run this with the node's environment. It keeps every entry of this node's log and makes it the only member.
+    4. Start the node, and add new ones under new numbers: `ballot keys node`, `ballot node add`.
+    """
+    import psycopg
+
+    from .keys import KeysError
+    from .ledger.entry import EntryError
+    from .ledger.membership import ChangeRefused
+    from .ledger.migrate import SchemaTooNew
+    from .ledger.statefile import Amnesia
+    from .ledger.survivor import RecoveryRefused
+    from .ledger.table import UnsafeDatabase
+    from .ledger.vault import VaultError
+    from .recover import recover
+
+    settings = _settings()
+
+    def confirm(lines: Sequence[str]) -> bool:
+        click.echo("\n".join(lines))
+        return confirmed or click.prompt(f"Type {settings.node} to recover from this node") == str(settings.node)
+
+    refusals = (RecoveryRefused, ChangeRefused, Amnesia, UnsafeDatabase, SchemaTooNew)
+    unreadable = (ConfigError, KeysError, VaultError, EntryError, psycopg.Error)
+    try:
+        entry = asyncio.run(recover(settings, force=force, confirm=confirm))
+    except refusals + unreadable as error:
+        raise click.ClickException(str(error)) from error
+    if entry is None:
+        raise click.ClickException("not recovered: nothing was changed")
+    click.echo(f"recovered, entry {entry.index}: start node {settings.node}")
 
 
 @main.command()

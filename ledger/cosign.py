@@ -19,7 +19,7 @@ from .checkpoint import (
     Signature,
     assemble,
     cosign,
-    parse_body,
+    read_note,
     rsa_line,
     verify_line,
     verify_note,
@@ -195,7 +195,7 @@ class Cosigner:
     def _park(self, note: bytes) -> bool:
         """Those who signed what is ahead of us may be members we do not know yet: one such note waits, the nearest."""
         try:
-            size = parse_body(note[: note.find(b"\n\n") + 1]).size
+            size = read_note(note).size
         except CheckpointError:
             return False
         if size <= self.applied:

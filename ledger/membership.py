@@ -1,7 +1,7 @@
 """Who belongs to the cluster: the nodes and their public keys, as the log itself says.
 
-`Genesis`, `NodeAdded`, `NodeRemoved` and `NodeKeyRotated` each carry the whole resulting list, so the newest one
-alone is the answer and none has to be folded.
+`Genesis`, `NodeAdded`, `NodeRemoved`, `NodeKeyRotated` and `ClusterRecovered` each carry the whole resulting list, so
+the newest one alone is the answer and none has to be folded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .raft.messages import Conf
 
 T = TypeVar("T")
 
-CONF_KINDS = frozenset({"Genesis", "NodeAdded", "NodeRemoved", "NodeKeyRotated"})
+CONF_KINDS = frozenset({"Genesis", "NodeAdded", "NodeRemoved", "NodeKeyRotated", "ClusterRecovered"})
 
 
 class MembershipError(ValueError):
@@ -110,6 +110,14 @@ class Membership:
             raise ChangeRefused(f"node {node_id} is not a member")
         return self._checked(tuple(node for node in self.nodes if node.id != node_id))
 
+    def alone(self, node_id: int) -> Membership:
+        """This list with nobody but voter `node_id`. Raises ChangeRefused, also when it is the only voter already."""
+        if node_id not in self.conf.voters:
+            raise ChangeRefused(f"node {node_id} is not a voter")
+        if len(self.conf.voters) == 1:
+            raise ChangeRefused(f"node {node_id} is the only voter, a majority by itself: start it as usual")
+        return self._checked((self.node(node_id),))
+
     def _checked(self, nodes: tuple[NodeRecord, ...]) -> Membership:
         last_id = max([self.highest_id, *(node.id for node in nodes)])
         try:
@@ -121,9 +129,9 @@ class Membership:
 def membership_of(fields: Mapping[str, Any]) -> Membership:
     """Reads the list out of a membership entry's public payload. Raises MembershipError."""
     try:
-        origin = _typed(fields["origin"], str)
+        origin = typed(fields["origin"], str)
         nodes = tuple(map(record_of, fields["nodes"]))
-        last_id = _typed(fields.get("last_id", 0), int)
+        last_id = typed(fields.get("last_id", 0), int)
         for node in nodes:
             _ = node.member
     except (KeyError, TypeError, CheckpointError) as error:
@@ -149,16 +157,16 @@ _UNIQUE: tuple[Callable[[NodeRecord], object], ...] = (
 def record_of(fields: Mapping[str, Any]) -> NodeRecord:
     """One node's fields. Raises KeyError, TypeError."""
     return NodeRecord(
-        _typed(fields["id"], int),
-        _typed(fields["name"], str),
-        _typed(fields["ed25519"], bytes),
-        _typed(fields["rsa"], bytes),
-        _typed(fields["voter"], bool),
-        _typed(fields.get("address", ""), str),
+        typed(fields["id"], int),
+        typed(fields["name"], str),
+        typed(fields["ed25519"], bytes),
+        typed(fields["rsa"], bytes),
+        typed(fields["voter"], bool),
+        typed(fields.get("address", ""), str),
     )
 
 
-def _typed(value: Any, kind: type[T]) -> T:
+def typed(value: Any, kind: type[T]) -> T:
     """Exactly that type: `bytes(32)` would make a key of a number, and True is an int."""
     if type(value) is not kind:
         raise TypeError(f"{type(value).__name__} where {kind.__name__} was expected")

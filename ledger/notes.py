@@ -42,6 +42,13 @@ class Notes:
         assert row is not None
         return row[0], bytes(row[1])
 
+    async def between(self, first: int, last: int) -> list[tuple[int, bytes]]:
+        """(size, note) of the stored checkpoints of these sizes, rising."""
+        assert self._connection is not None
+        query = "select size, note from ledger_checkpoint where size between %s and %s order by size"
+        cursor = await self._connection.execute(query, (first, last))
+        return [(size, bytes(note)) for size, note in await cursor.fetchall()]
+
     def keep(self, size: int, note: bytes) -> None:
         """Queues a checkpoint for storing and answers whoever waited for one that large."""
         self._queue.append((size, note))

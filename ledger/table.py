@@ -13,6 +13,7 @@ from psycopg import AsyncConnection, sql
 
 from .entry import SALT_BYTES, Entry, EntryError, check_link, parse
 from .frame import u64
+from .membership import CONF_KINDS
 from .raft.log import Durable
 from .raft.messages import Conf, HardState, Write
 from .vault import Vault
@@ -43,6 +44,10 @@ _READ_SOME = """
 select entry.header, entry.public, private.sealed from ledger_entry as entry
 left join ledger_private as private using (index)
 where entry.index = any(%b::bigint[]) order by entry.index"""
+# Spelled out: only so does PostgreSQL see that the index ledger_entry_members holds all of them.
+_CONFS = (
+    f"select header, public from ledger_entry where kind in ({', '.join(map(repr, sorted(CONF_KINDS)))}) order by index"
+)
 
 
 class UnsafeDatabase(Exception):
@@ -111,11 +116,7 @@ class LogTable:
         return Durable(HardState(term, vote, commit), terms, await self._confs(), tail)
 
     async def _confs(self) -> list[tuple[int, Conf]]:
-        rows = await self._all(
-            self._reader,
-            "select header, public from ledger_entry"
-            " where kind in ('Genesis', 'NodeAdded', 'NodeRemoved', 'NodeKeyRotated') order by index",
-        )
+        rows = await self._all(self._reader, _CONFS)
         entries = [parse(header, public) for header, public in rows]
         return [(entry.index, entry.conf) for entry in entries if entry.conf is not None]
 
@@ -143,6 +144,13 @@ class LogTable:
                 [self._seal(entry) for entry in private],
             ),
         )
+
+    async def recover(self, write: Write, checkpoint: int) -> None:
+        """Carries out the write of a recovery. With it go checkpoints above `checkpoint`: of a log that was lost."""
+        assert self._writer is not None
+        async with self._writer.transaction():
+            await self._writer.execute("delete from ledger_checkpoint where size > %b", (checkpoint,))
+            await self.write(write)
 
     async def read(
         self, first: int, last: int, limit: int = MAX_READ_ENTRIES, max_bytes: int = MAX_READ_BYTES

@@ -20,7 +20,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from ..ledger import rsa
-from ..ledger.checkpoint import parse_body
+from ..ledger.checkpoint import read_note
 from ..ledger.frame import frame, u32, u64
 from ..ledger.node import Node
 from ..ledger.raft.core import LEADER
@@ -161,7 +161,7 @@ class Duties:
                 note = await node.notes.covering(election["published_at"])
         except TimeoutError as error:
             raise Unavailable("no majority has signed for the whole board yet") from error
-        checkpoint = parse_body(note.split(b"\n\n", 1)[0] + b"\n")
+        checkpoint = read_note(note)
         # Checking the key takes longer than a follower waits for a sign of life, and does not need the interpreter.
         key = await asyncio.to_thread(rsa.load_private, pem)
         numbers = key.private_numbers()

@@ -115,6 +115,7 @@ class _Auditor:
         return Report(
             findings=scene.findings.sorted(),
             more=scene.findings.more(),
+            recoveries=scene.recoveries,
             elections=elections,
             entries=scene.tree.size,
             checkpoints=self._chain.checkpoints,

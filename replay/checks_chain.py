@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from ..ledger.checkpoint import Checkpoint, CheckpointError, parse_body
+from ..ledger.checkpoint import Checkpoint, CheckpointError, read_note
 from ..ledger.entry import Entry, EntryError, check_link, parse
 from ..ledger.frame import FrameError, parse_frame, read_u64
 from ..ledger.membership import CONF_KINDS, MembershipError, membership_of
+from ..ledger.recovery import KIND
+from .checks_recovery import check_recovery
 from .export import EndRecord
 from .report import Level
 from .scene import Scene
@@ -33,11 +35,11 @@ class ChainCheck:
             self._check_first(entry)
         if entry is not None:
             self._check_link(entry, place)
-        self._before = entry
+        before, self._before = self._before, entry
         if entry is None or problem:
             return None
         if entry.kind in CONF_KINDS:
-            self._change_members(entry, place)
+            self._change_members(entry, before, place)
         return entry
 
     def _check_link(self, entry: Entry, place: int) -> None:
@@ -57,7 +59,7 @@ class ChainCheck:
             detail = f"the genesis is {entry.hash.hex()}, not the pinned {self._pinned.hex()}"
             self._scene.find(Level.CHAIN, "GenesisDiffers", 1, detail)
 
-    def _change_members(self, entry: Entry, place: int) -> None:
+    def _change_members(self, entry: Entry, before: Entry | None, place: int) -> None:
         scene = self._scene
         if entry.kind == "Genesis" and place != 1:
             scene.find(Level.CHAIN, "GenesisRepeated", place, "a log has one genesis, its first entry")
@@ -67,6 +69,8 @@ class ChainCheck:
         except (EntryError, MembershipError) as error:
             scene.find(Level.STRUCTURE, "MalformedEvent", place, str(error))
             return
+        if entry.kind == KIND:
+            check_recovery(scene, entry, before, self._covered)
         if scene.membership is not None and membership.origin != scene.membership.origin:
             scene.find(Level.CHAIN, "OriginChanged", place, "the log changes its name")
         for node in membership.nodes:
@@ -77,7 +81,7 @@ class ChainCheck:
         scene, place = self._scene, self._scene.tree.size
         self.checkpoints += 1
         try:
-            checkpoint = read_checkpoint(note)
+            checkpoint = read_note(note)
         except CheckpointError as error:
             scene.find(Level.STRUCTURE, "MalformedCheckpoint", place, str(error))
             return
@@ -112,11 +116,6 @@ class ChainCheck:
         if self._covered < count:
             detail = f"the last good checkpoint covers {self._covered} of {count} entries"
             find(Level.CHAIN, "EndNotCovered", count, detail)
-
-
-def read_checkpoint(note: bytes) -> Checkpoint:
-    """What a note says, none of its signatures verified. Raises CheckpointError."""
-    return parse_body(note.rpartition(b"\n\n")[0] + b"\n")
 
 
 def read_header(header: bytes) -> Entry | None:

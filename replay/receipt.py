@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from ..ledger.checkpoint import Checkpoint, CheckpointError
+from ..ledger.checkpoint import Checkpoint, CheckpointError, read_note
 from ..ledger.entry import SALT_BYTES, Entry, EntryError, parse, private_digest
 from ..ledger.frame import FrameError, parse_frame
 from ..ledger.membership import CONF_KINDS, Membership, MembershipError, membership_of
 from ..ledger.receipt import Receipt, ReceiptError, verify
 from ..ledger.receipt import parse as parse_receipt
-from .checks_chain import read_checkpoint, read_header
+from ..ledger.recovery import KIND
+from .checks_chain import read_header
 from .export import EntryRecord, Record
 from .logtree import LogTree
 
@@ -65,37 +67,66 @@ def check_in_export(
     `genesis_hash` pins the ledger; without it the export's own genesis is believed. Raises ReceiptError, ExportError.
     """
     receipt = parse_receipt(data)
-    checkpoint = _claimed(receipt)
-    tree, membership = LogTree(), None
+    reading = _Reading(receipt, _claimed(receipt), genesis_hash)
     try:
         for record in records:
-            if tree.size >= checkpoint.size or not isinstance(record, EntryRecord):
-                continue
-            tree.append(record.header)
-            if tree.size == receipt.index + 1 and record.header != receipt.header:
-                raise ReceiptError(f"entry {tree.size} of the export is another one than the receipt's")
-            membership = _follow(membership, record, tree.size, genesis_hash)
-        if tree.size < checkpoint.size:
-            raise ReceiptError(f"the export ends at entry {tree.size}, before the receipt's {checkpoint.size}")
-        if membership is None or tree.root() != checkpoint.root:
-            raise ReceiptError("the export does not lead to the root that was signed for the receipt: two logs exist")
+            if isinstance(record, EntryRecord):
+                reading.take(record)
+        members = reading.members()
     finally:
-        tree.close()
-    return _check(receipt, membership, body, published=True)
+        reading.tree.close()
+    return _check(receipt, members, body, published=True)
 
 
-def _follow(
-    membership: Membership | None, record: EntryRecord, index: int, genesis_hash: bytes | None
-) -> Membership | None:
-    """The members in force after this entry."""
-    entry = read_header(record.header)
-    if entry is None:
-        raise ReceiptError(f"entry {index} of the export does not parse")
-    if index == 1 and (entry.kind != "Genesis" or genesis_hash not in (None, entry.hash)):
-        raise ReceiptError("the export has another genesis")
-    if entry.kind not in CONF_KINDS or (entry.kind == "Genesis" and index != 1):
-        return membership
-    return _membership(_parsed(record))
+class _Reading:
+    """An export, read for one receipt: the tree and the members at its checkpoint, and who was lost later."""
+
+    def __init__(self, receipt: Receipt, checkpoint: Checkpoint, genesis_hash: bytes | None) -> None:
+        self._receipt, self._checkpoint, self._pinned = receipt, checkpoint, genesis_hash
+        self.tree = LogTree()
+        self._count = 0
+        self._newest: Membership | None = None
+        self._then: Membership | None = None
+        self._differs = False
+        self._recoveries: list[tuple[int, Membership]] = []
+
+    def take(self, record: EntryRecord) -> None:
+        self._count += 1
+        entry = read_header(record.header)
+        if entry is None:
+            raise ReceiptError(f"entry {self._count} of the export does not parse")
+        if self._count == 1 and (entry.kind != "Genesis" or self._pinned not in (None, entry.hash)):
+            raise ReceiptError("the export has another genesis")
+        if entry.kind == KIND and self._newest is not None:
+            self._recoveries.append((self._count, self._newest))
+        if entry.kind in CONF_KINDS and (entry.kind != "Genesis" or self._count == 1):
+            self._newest = _membership(_parsed(record))
+        if self._count == self._receipt.index + 1:
+            self._differs = record.header != self._receipt.header
+        if self._count <= self._checkpoint.size:
+            self.tree.append(record.header)
+            self._then = self._newest
+
+    def members(self) -> Membership:
+        """Those in force at the checkpoint. Raises ReceiptError when the export is not the log it speaks of."""
+        if self._differs:
+            raise self._refusal(f"entry {self._receipt.index + 1} of the export is another one than the receipt's")
+        if self._count < self._checkpoint.size:
+            raise self._refusal(f"the export ends at entry {self._count}, before the receipt's {self._checkpoint.size}")
+        if self._then is None or self.tree.root() != self._checkpoint.root:
+            raise self._refusal("the export does not lead to the root that was signed for the receipt: two logs exist")
+        return self._then
+
+    def _refusal(self, reason: str) -> ReceiptError:
+        """Of a log that was lost in a recovery, even a good receipt differs: its holder must not be called a liar."""
+        for place, before in self._recoveries:
+            with suppress(ReceiptError):
+                verify(self._receipt, before.origin, before.members)
+                there = self._receipt.index < self._count and not self._differs
+                fate = "but the entry is still there" if there else "and the entry with it"
+                lost = f"the log it speaks of was lost, {fate}, when the cluster was recovered at entry {place}"
+                return ReceiptError(f"{reason}. The receipt is good: {lost}")
+        return ReceiptError(reason)
 
 
 def _parsed(record: EntryRecord) -> Entry:
@@ -115,7 +146,7 @@ def _membership(entry: Entry) -> Membership:
 def _claimed(receipt: Receipt) -> Checkpoint:
     """The receipt's checkpoint, not verified yet."""
     try:
-        return read_checkpoint(receipt.note)
+        return read_note(receipt.note)
     except CheckpointError as error:
         raise ReceiptError(str(error)) from error
 

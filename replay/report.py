@@ -35,6 +35,26 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Recovered:
+    """Nothing wrong, yet nobody may overlook it: at entry `index` the cluster went on from node `survivor` alone.
+
+    The numbers are the survivor's word, see `ledger.recovery.Recovery`, but for `proven`: so many entries are under a
+    checkpoint, in this very export, of the nodes before. `detail` has all of it in words.
+    """
+
+    index: int
+    time_us: int
+    survivor: int
+    lost: list[int]
+    last: int
+    committed: int
+    checkpoint: int
+    missing: int
+    proven: int
+    detail: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Accounting:
     """Numbers of one election. `silent` = issued - ballots - unused: credentials nobody has heard of since.
 
@@ -85,6 +105,7 @@ class Report:
 
     findings: list[Finding]
     more: dict[str, int]
+    recoveries: list[Recovered]
     elections: list[ElectionReport]
     entries: int
     checkpoints: int
@@ -116,6 +137,7 @@ class Report:
             "first": None if first is None else asdict(first),
             "findings": [asdict(finding) for finding in self.findings],
             "more": self.more,
+            "recoveries": [asdict(recovery) for recovery in self.recoveries],
             "elections": [asdict(election) for election in self.elections],
         }
 

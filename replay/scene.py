@@ -12,7 +12,7 @@ from ..voting.fold import key_hash
 from .events import Event
 from .logtree import LogTree
 from .pool import Check, Flaw, Pool
-from .report import Findings, Level
+from .report import Findings, Level, Recovered
 from .spool import Spool
 
 
@@ -68,6 +68,7 @@ class Scene:
     membership: Membership | None = None
     genesis: bytes = b""
     elections: dict[bytes, Election] = field(default_factory=dict)
+    recoveries: list[Recovered] = field(default_factory=list)
     owners: dict[bytes, str] = field(default_factory=dict)
     _moduli: Spool = field(default_factory=Spool)
     _identities: dict[bytes, int] = field(default_factory=dict)

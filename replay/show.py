@@ -21,6 +21,8 @@ def show_report(report: Report, *, pinned: bool) -> None:
     console.print(f"{report.entries} entries, {report.checkpoints} checkpoints, genesis {report.genesis}")
     if not pinned:
         console.print("the genesis is not pinned: nothing here says whose ledger it is (see --genesis)")
+    for recovery in report.recoveries:
+        console.print("\n".join(["", f"NOTICE: {recovery.detail[0]}", *(f"  {line}" for line in recovery.detail[1:])]))
     for election in report.elections:
         console.print("\n".join(["", *election_lines(election), ""]))
     levels = Table("level", "verdict", "findings", box=None, padding=(0, 2))
@@ -32,7 +34,13 @@ def show_report(report: Report, *, pinned: bool) -> None:
         console.print(f"entry {finding.index}: {finding.level.value}/{finding.name}: {finding.detail}")
     for name, count in report.more.items():
         console.print(f"and {count} more of {name}")
-    console.print(f"audit: {'PASS' if report.passed else 'FAIL'}")
+    console.print(f"audit: {'PASS' if report.passed else 'FAIL'}{_reservation(report)}")
+
+
+def _reservation(report: Report) -> str:
+    """What the last line must not leave out."""
+    places = ", ".join(f"entry {recovery.index}" for recovery in report.recoveries)
+    return f"; but entries may be missing: the cluster was RECOVERED at {places} (see NOTICE)" if places else ""
 
 
 def election_lines(election: ElectionReport) -> list[str]:

@@ -237,7 +237,7 @@ def findings() -> Findings:
     ballots = {"published": 4, "valid": 4, "invalid": 0}
     agreeing = [{"node": node, "agrees": True} for node in (1, 2, 3)]
     results = {"tally": {"ballots": ballots, "questions": counted}, "disputed": False, "attestations": agreeing}
-    report = Report(findings=[], more={}, elections=[], entries=9, checkpoints=2, genesis="", root="")
+    report = Report(findings=[], more={}, recoveries=[], elections=[], entries=9, checkpoints=2, genesis="", root="")
     return Findings(4, casting, Board(4, 0, 0, 0), results, counted, 9, ["d"] * 3, report, 60.0)
 
 
