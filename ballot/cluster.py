@@ -138,7 +138,7 @@ class Cluster:
 
     def join(self) -> ClusterNode:
         """Starts one more node, with keys of its own; `ballot node add` is then to be run on a member."""
-        self._size = number = self.nodes[-1].number + 1
+        self._size = number = self._size + 1
         add_node_keys(self.folder / "keys", number)
         listens = {node.number: node.settings.listen for node in self.nodes}
         peers = ",".join(f"{one}={host}:{port}" for one, (host, port) in listens.items())

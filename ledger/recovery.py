@@ -52,7 +52,7 @@ class Recovery:
         lines = [f"entries up to {self.committed} had been recorded by a majority, and all of them are there"]
         if self.last > self.committed:
             lines.append(
-                f"entries {self.committed + 1} to {self.last} are kept as node {self.survivor} has them, "
+                f"entries after {self.committed}, up to {self.last}, are kept as node {self.survivor} has them, "
                 "though the lost nodes may have recorded others in their place"
             )
         if self.missing:

@@ -17,7 +17,7 @@ from ballot.ledger.entry import Entry, EntryError, encode_map
 from ballot.ledger.migrate import migrate
 from ballot.ledger.raft.log import Durable
 from ballot.ledger.raft.messages import Conf, HardState, Write
-from ballot.ledger.table import LogTable, UnsafeDatabase, install_genesis
+from ballot.ledger.table import _CONFS, LogTable, UnsafeDatabase, install_genesis
 from ballot.ledger.vault import Vault, VaultError
 from tests.support.chain import chain, follow, genesis, membership, notes
 
@@ -130,6 +130,14 @@ def test_a_changed_membership_is_found_with_its_place(log: str) -> None:
     added = follow(GENESIS, Draft("NodeAdded", encode_map(membership(4).to_fields())))
     fill(log, write([added, *entries(1, after=added)]))
     assert found(log).confs == [(1, Conf((1, 2, 3))), (2, Conf((1, 2, 3, 4)))]
+
+
+def test_membership_entries_are_found_by_their_own_index(log: str) -> None:
+    """Else a start would look at every entry there is."""
+    with psycopg.connect(log) as connection:
+        connection.execute("set enable_seqscan = off")
+        plan = connection.execute(f"explain {_CONFS}".encode()).fetchall()
+    assert "ledger_entry_members" in str(plan)
 
 
 def test_entries_are_read_in_batches_and_one_by_one(log: str) -> None:

@@ -1,0 +1,134 @@
+"""A majority is gone for good: the node that is left goes on alone, and nothing it ever had is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+import psycopg
+import pytest
+
+from ballot.cluster import Cluster, ClusterNode
+from ballot.ledger.membership import ChangeRefused
+from ballot.ledger.submit import Unavailable
+from ballot.ledger.survivor import RecoveryRefused
+from ballot.recover import recover
+from ballot.replay.audit import audit
+from ballot.replay.export import read_export, stream_export
+from ballot.replay.report import Report
+from tests.support.ledgers import (
+    add,
+    answers,
+    checkpoint_covers,
+    every_checkpoint_is_by_the_members_of_its_time,
+    leader_of,
+    loaded,
+    logs_agree,
+    operate,
+    refused,
+    registration,
+    running,
+    status,
+    take_away,
+    until,
+    wipe,
+)
+
+pytestmark = pytest.mark.cluster
+
+NEVER_ANSWERED = registration(10**9)
+
+
+async def audited(node: ClusterNode) -> Report:
+    applied = (await status(node))["applied"]
+    async with await psycopg.AsyncConnection.connect(node.settings.dsn, autocommit=True) as connection:
+        data = b"".join([piece async for piece in stream_export(connection, applied)])
+    return audit(read_export(io.BytesIO(data)), workers=1)
+
+
+async def loses_its_majority(cluster: Cluster) -> tuple[ClusterNode, list[int], int]:
+    """The node that is left, what was acknowledged, and the last entry: recorded by it alone, never acknowledged."""
+    survivor = await leader_of(cluster)
+    async with loaded(*cluster.nodes) as load:
+        await until(lambda: len(load.acknowledged) >= 50, 20)
+    await checkpoint_covers(survivor, load.acknowledged[-1])
+    await is_refused(survivor, "still runs")
+    lost = [node for node in cluster.nodes if node is not survivor]
+    for node in lost:
+        node.kill_ledger()
+    client = survivor.client()
+    with pytest.raises(Unavailable):
+        await client.submit(NEVER_ANSWERED, timeout_s=0.5)
+    client.close()
+    state = await status(survivor)
+    assert state["last"] > state["commit"]
+    survivor.kill_ledger()
+    await is_no_loss_yet(survivor, lost[0])
+    for node in lost:
+        await asyncio.to_thread(wipe, node)
+        take_away(cluster, node)
+    return survivor, load.acknowledged, state["last"]
+
+
+async def is_refused(survivor: ClusterNode, reason: str) -> None:
+    with pytest.raises((RecoveryRefused, ChangeRefused), match=reason):
+        await recover(survivor.settings, force=False, confirm=lambda lines: True)
+
+
+async def is_no_loss_yet(survivor: ClusterNode, other: ClusterNode) -> None:
+    """Two of three could simply be started."""
+    other.start_ledger()
+    await answers(other)
+    await is_refused(survivor, f"node {other.number} may still be running")
+    other.kill_ledger()
+
+
+async def recovers(survivor: ClusterNode, last: int) -> None:
+    assert "nothing was changed" in await refused(survivor, "recover", typed="yes\n")
+    said = await operate(survivor, "recover", typed=f"{survivor.number}\n")
+    assert f"up to {last}, are kept" in said
+    assert f"recovered, entry {last + 1}" in said
+    await is_refused(survivor, "only voter")
+    survivor.start_ledger()
+    await answers(survivor)
+
+
+async def lives_on(cluster: Cluster, survivor: ClusterNode, last: int) -> None:
+    client = survivor.client()
+    known = await client.submit(NEVER_ANSWERED)
+    assert not known.refusal and not known.new and known.index == last
+    async with loaded(survivor):
+        newcomers = [await asyncio.to_thread(cluster.join) for _ in range(2)]
+        for node in newcomers:
+            await add(cluster, survivor, node)
+    client.close()
+    assert [node.number for node in newcomers] == [4, 5]
+    survivor.kill_ledger()
+    client = newcomers[0].client()
+    assert (await client.submit(registration(2 * 10**9))).new
+    client.close()
+    survivor.start_ledger()
+    await answers(survivor)
+
+
+def test_a_survivor_goes_on_alone_and_new_nodes_join_it() -> None:
+    async def recovery(cluster: Cluster) -> None:
+        survivor, acknowledged, last = await loses_its_majority(cluster)
+        await recovers(survivor, last)
+        await lives_on(cluster, survivor, last)
+        log = await logs_agree(cluster.nodes)
+        assert set(acknowledged) <= {index for index, _ in log}
+        for node in cluster.nodes:
+            assert (await status(node))["voters"] == [survivor.number, 4, 5]
+            await checkpoint_covers(node, last + 1)
+            every_checkpoint_is_by_the_members_of_its_time(node)
+            report = await audited(node)
+            assert report.passed, report.findings
+            [found] = report.recoveries
+            assert (found.index, found.last, found.survivor) == (last + 1, last, survivor.number)
+            assert found.lost == sorted({1, 2, 3} - {survivor.number})
+            assert found.checkpoint >= acknowledged[-1] and found.missing == 0
+            assert found.proven == (found.checkpoint if node is survivor else 0)
+
+    with running(3) as cluster:
+        asyncio.run(recovery(cluster))
