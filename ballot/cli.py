@@ -198,6 +198,7 @@ def node_recover(confirmed: bool, force: bool) -> None:
     if entry is None:
         raise click.ClickException("not recovered: nothing was changed")
     click.echo(f"recovered, entry {entry.index}: start node {settings.node}")
+    click.echo(f"publish the hash of that entry, by which voters accept it: {entry.hash.hex()}")
 
 
 @main.command()

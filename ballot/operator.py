@@ -11,10 +11,12 @@ import psycopg
 from .config import Settings
 from .ledger import members
 from .ledger.client import Answer, LedgerClient
-from .ledger.membership import NodeRecord
+from .ledger.membership import ANNOUNCED, NodeRecord
 from .voting import commands as c
 
 CATCH_UP_POLL_S = 0.5
+ANNOUNCED_POLL_S = 0.05
+SIGNING_TIMEOUT_S = 15.0
 
 
 class OperatorError(Exception):
@@ -47,7 +49,7 @@ async def add_node(
     """
     client = LedgerClient(settings.socket)
     try:
-        answer = _accepted(await client.submit(members.add_learner(replace(record, address=address))))
+        answer = _accepted(await _change(client, members.add_learner(replace(record, address=address))))
         say(f"node {record.id} is a learner, entry {answer.index}")
         async with asyncio.timeout(timeout_s):
             answer = await _promote(client, record.id, say)
@@ -62,7 +64,7 @@ async def add_node(
 
 async def _promote(client: LedgerClient, node: int, say: Callable[[str], None]) -> Answer:
     said = ""
-    while (answer := await client.submit(members.promote(node))).refusal == "NotCaughtUp":
+    while (answer := await _change(client, members.promote(node))).refusal == "NotCaughtUp":
         if answer.detail != said:
             say(said := answer.detail)
         await asyncio.sleep(CATCH_UP_POLL_S)
@@ -76,9 +78,27 @@ async def remove_node(settings: Settings, node: int) -> int:
         # A node that is removed is told nothing more, so it could not say what became of its request.
         if node == settings.node and (await client.status())["role"] != "leader":
             raise OperatorError("a node cannot see its own removal: run this on another one")
-        return _accepted(await client.submit(members.remove(node))).index
+        return _accepted(await _change(client, members.remove(node))).index
     finally:
         client.close()
+
+
+async def _change(client: LedgerClient, command: bytes) -> Answer:
+    """What becomes of a change of members: it is announced, and made once a majority of the members signed for that.
+
+    Raises OperatorError when they do not sign.
+    """
+    try:
+        async with asyncio.timeout(SIGNING_TIMEOUT_S):
+            while True:
+                answer = await client.submit(command)
+                if answer.kind != ANNOUNCED:
+                    return answer
+                await asyncio.sleep(ANNOUNCED_POLL_S)
+    except TimeoutError:
+        raise OperatorError(
+            "the change is announced, but no majority of the members signed for it: nothing has changed, run this again"
+        ) from None
 
 
 def _accepted(answer: Answer) -> Answer:

@@ -77,6 +77,11 @@ class Cosigner:
         if index <= self.noted_size and self._note:
             self._tell("note", self._note, 0)
 
+    def covering(self, index: int) -> bytes:
+        """A checkpoint that covers entry `index`; empty while there is none, and then it is wanted."""
+        self.want(index)
+        return self._note if index <= self.noted_size else b""
+
     # -- leader
 
     def advance(self, commit: int, tree: Tree) -> None:

@@ -1,7 +1,9 @@
 """Changing who belongs to the cluster while it runs: the operator's commands, and what follows the list in force.
 
 A change travels, is decided, proposed and answered like any other command; what becomes of it is one entry that
-carries the whole resulting list. Asking for the same change again is answered by the entry that made it.
+carries the whole resulting list. Asked for the first time, it is only announced; asked for again once the members have
+signed a checkpoint that covers the announcement, it is made (see `succession`). From then on the same command is
+answered by the entry that made it.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from .decision import Decision, Draft, Known, Refusal
 from .desk import Decider
 from .entry import Entry, EntryError, decode_map, encode_map
 from .frame import FrameError, frame, parse_frame, read_u64, u64
-from .membership import ChangeRefused, Membership, NodeRecord, membership_of, record_of
+from .membership import ANNOUNCED, ChangeRefused, Membership, NodeRecord, membership_of, record_of
 from .raft.core import RaftCore
 from .raft.log import RaftLog
 from .raft.messages import Conf
 from .raft.quorum import has_majority
 from .settings import Address
+from .succession import handover_fields
 from .transport import Transport
 
 _KIND = "change-members"
@@ -96,17 +99,32 @@ class Members:
 
 
 class MembersDesk:
-    """Decides on changes of members and leaves every other command to the state machine behind it."""
+    """Decides on changes of members and leaves every other command to the state machine behind it.
+
+    `covering(index)` is a checkpoint of the members in force that covers that entry, empty while there is none.
+    """
 
     def __init__(
-        self, core: RaftCore, members: Members, machine: Decider, connected: Callable[[], Sequence[int]]
+        self,
+        core: RaftCore,
+        members: Members,
+        machine: Decider,
+        connected: Callable[[], Sequence[int]],
+        covering: Callable[[int], bytes],
     ) -> None:
-        self._core, self._members, self._machine, self._connected = core, members, machine, connected
+        self._core, self._members, self._machine = core, members, machine
+        self._connected, self._covering = connected, covering
+        self._announced: dict[Membership, tuple[int, int]] = {}
 
     async def prepare(self, commands: Sequence[bytes]) -> None:
         await self._machine.prepare([command for command in commands if not command.startswith(_PREFIX)])
 
     def proposed(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if entry.kind == ANNOUNCED:
+                self._announced[membership_of(entry.fields)] = entry.index, entry.term
+            elif entry.conf is not None:
+                self._announced.clear()
         self._machine.proposed(entries)
 
     def decide(self, command: bytes, now_us: int) -> Decision:
@@ -130,7 +148,7 @@ class MembersDesk:
         members = self._members.current
         if any(_identity(node) == _identity(record) for node in members.nodes):
             return self._known()
-        return [_draft("NodeAdded", members.with_learner(record))]
+        return self._change("NodeAdded", members.with_learner(record))
 
     def _promote(self, node: int) -> Decision:
         members = self._members.current
@@ -158,7 +176,21 @@ class MembersDesk:
         if not has_majority(there, conf.voters):
             away = ", ".join(str(voter) for voter in conf.voters if voter not in there)
             return Refusal("MembersRefused", f"no majority of the voters would be left while {away} cannot be reached")
-        return [_draft(kind, after)]
+        return self._change(kind, after)
+
+    def _change(self, kind: str, after: Membership) -> Decision:
+        """Announces the list, or puts it in force once those it replaces have signed for the announcement.
+
+        What another leader announced is not known here, and is announced once more: that costs one entry.
+        """
+        log = self._core.log
+        announced, term = self._announced.get(after, (0, 0))
+        if announced <= log.conf_index or log.term(announced) != term:
+            return [Draft(ANNOUNCED, encode_map(after.to_fields() | {"before": log.conf_index}))]
+        note = self._covering(announced)
+        if not note:
+            return Known(announced)
+        return [Draft(kind, encode_map(after.to_fields() | handover_fields(log.conf_index, announced, note)))]
 
     def _known(self) -> Known:
         return Known(self._core.log.conf_index)
@@ -166,10 +198,6 @@ class MembersDesk:
 
 def _identity(node: NodeRecord) -> tuple[int, str, bytes, bytes, str]:
     return node.id, node.name, node.ed25519, node.rsa, node.address
-
-
-def _draft(kind: str, members: Membership) -> Draft:
-    return Draft(kind, encode_map(members.to_fields()))
 
 
 def address_of(text: str) -> Address:

@@ -16,6 +16,7 @@ from .raft.messages import Conf
 T = TypeVar("T")
 
 CONF_KINDS = frozenset({"Genesis", "NodeAdded", "NodeRemoved", "NodeKeyRotated", "ClusterRecovered"})
+ANNOUNCED = "MembersAnnounced"
 
 
 class MembershipError(ValueError):

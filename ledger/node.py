@@ -97,7 +97,7 @@ class Node:
         )
         self.core = RaftCore(config, durable, seal=self._seal, check=self._check, rng=random.SystemRandom())
         await self._open_views()
-        decider = MembersDesk(self.core, self.members, self.machine, self.transport.connected)
+        decider = MembersDesk(self.core, self.members, self.machine, self.transport.connected, self.cosigner.covering)
         self.reads = SafeReads(self.core, self.wake)
         self.desk = Desk(self.core, decider, self.clock, self.wake, self.cosigner.want, self.reads.confirm_leading)
         self.submitter = Submitter(self.core, self.desk, self.applier, lambda: self.transport)

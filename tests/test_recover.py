@@ -43,7 +43,8 @@ def test_it_shows_what_it_will_do_and_goes_on_when_the_nodes_number_is_typed(typ
     result = typed(typed="2\n")
     assert result.exit_code == 0
     assert result.output.startswith("the plan, force False\nType 2 to recover")
-    assert result.output.endswith("recovered, entry 1: start node 2\n")
+    assert result.output.splitlines()[-2] == "recovered, entry 1: start node 2"
+    assert result.output.splitlines()[-1].startswith("publish the hash of that entry")
 
 
 @pytest.mark.parametrize("answer", ["", "1\n", "y\n", "yes\n", "\n"])

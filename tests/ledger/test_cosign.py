@@ -380,6 +380,17 @@ def test_a_checkpoint_that_a_peer_missed_is_told_again_when_it_is_wanted_again()
     assert [cluster.sizes(number) for number in (1, 2, 3)] == [[10]] * 3
 
 
+def test_a_checkpoint_that_covers_an_entry_is_given_or_wanted() -> None:
+    cluster = Cluster()
+    cluster.apply(10)
+    assert cluster.leader.covering(9) == b""
+    cluster.leader.advance(10, cluster.trees[1])
+    cluster.deliver()
+    note = cluster.leader.covering(9)
+    assert verify_note(note, ORIGIN, cluster.membership.members).size == 10
+    assert cluster.leader.covering(11) == b""
+
+
 # -- checkpoints from others
 
 

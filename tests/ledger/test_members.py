@@ -12,9 +12,9 @@ import pytest
 
 from ballot.ledger.clock import Clock
 from ballot.ledger.decision import Decision, Draft, Known, Refusal
-from ballot.ledger.entry import Entry, decode_map, encode_map
+from ballot.ledger.entry import Entry, encode_map
 from ballot.ledger.members import Members, MembersDesk, add_learner, promote, remove
-from ballot.ledger.membership import Membership, NodeRecord, membership_of
+from ballot.ledger.membership import ANNOUNCED, Membership, NodeRecord, membership_of
 from ballot.ledger.raft.core import RaftCore
 from ballot.ledger.raft.log import Durable, RaftLog
 from ballot.ledger.raft.messages import HardState
@@ -56,7 +56,10 @@ class Bench:
         self.members.restore([first])
         self.members.follow(self.log, 1)
         self.machine = Machine()
-        self.desk = MembersDesk(cast(RaftCore, self), self.members, self.machine, lambda: self.connected)
+        self.signed = 1 << 62
+        self.desk = MembersDesk(
+            cast(RaftCore, self), self.members, self.machine, lambda: self.connected, self._covering
+        )
         self.node = self.applied = 1
 
     @property
@@ -66,17 +69,30 @@ class Bench:
     def _follow(self, peers: dict[int, Address]) -> None:
         self.peers = peers
 
+    def _covering(self, index: int) -> bytes:
+        return b"signed" if index <= self.signed else b""
+
     def decide(self, command: bytes) -> Decision:
         return self.desk.decide(command, 0)
 
-    def change(self, command: bytes, *, apply: bool = True) -> Membership:
+    def carry_out(self, command: bytes, *, apply: bool = True) -> Entry:
         decision = self.decide(command)
         assert not isinstance(decision, Refusal | Known), decision
         [draft] = decision
-        self.log.append([follow(cast(Entry, self.log.last), draft)])
-        self.applied = self.log.last_index if apply else self.log.last_index - 1
+        entry = follow(cast(Entry, self.log.last), draft)
+        self.log.append([entry])
+        self.desk.proposed([entry])
+        self.applied = entry.index if apply else entry.index - 1
         self.members.follow(self.log, self.applied)
-        return membership_of(decode_map(draft.public))
+        return entry
+
+    def change(self, command: bytes, *, apply: bool = True) -> Membership:
+        """Announced, signed for, and made."""
+        announcement = self.carry_out(command)
+        assert announcement.kind == ANNOUNCED
+        entry = self.carry_out(command, apply=apply)
+        assert entry.fields["announced"] == announcement.index
+        return membership_of(entry.fields)
 
 
 @pytest.fixture
@@ -105,11 +121,49 @@ def test_a_node_is_added_learns_votes_and_is_removed(bench: Bench) -> None:
 
 def test_the_same_change_again_is_known_by_its_entry(bench: Bench) -> None:
     bench.change(add_learner(NEW))
-    assert bench.decide(add_learner(NEW)) == Known(2)
+    assert bench.decide(add_learner(NEW)) == Known(3)
     bench.change(promote(4))
-    assert bench.decide(promote(4)) == Known(3)
+    assert bench.decide(promote(4)) == Known(5)
     bench.change(remove(4))
-    assert bench.decide(remove(4)) == Known(4)
+    assert bench.decide(remove(4)) == Known(7)
+
+
+def test_a_change_is_announced_and_made_once_the_members_in_force_signed_for_that(bench: Bench) -> None:
+    bench.signed = 1
+    announcement = bench.carry_out(add_learner(NEW))
+    assert announcement.fields == membership().with_learner(NEW).to_fields() | {"before": 1}
+    assert bench.members.current == membership()
+    assert bench.decide(add_learner(NEW)) == Known(2), "nobody signed yet"
+    bench.signed = 2
+    entry = bench.carry_out(add_learner(NEW))
+    assert entry.kind == "NodeAdded"
+    assert entry.fields == announcement.fields | {"announced": 2, "note": b"signed"}
+
+
+def test_an_announcement_is_worth_nothing_once_members_changed_otherwise(bench: Bench) -> None:
+    bench.carry_out(add_learner(NEW))
+    bench.change(remove(3))
+    assert bench.carry_out(add_learner(NEW)).fields["before"] == 4, "it is announced anew, for other members"
+
+
+def test_two_changes_announced_side_by_side_do_not_disturb_each_other(bench: Bench) -> None:
+    bench.carry_out(add_learner(NEW))
+    bench.carry_out(remove(3))
+    assert bench.carry_out(add_learner(NEW)).kind == "NodeAdded"
+    assert bench.carry_out(remove(3)).kind == ANNOUNCED
+    assert bench.carry_out(remove(3)).kind == "NodeRemoved"
+
+
+def test_an_announcement_that_was_overwritten_is_made_again(bench: Bench) -> None:
+    bench.carry_out(add_learner(NEW))
+    bench.log.truncate(2, 1)
+    bench.log.append([follow(genesis(), Draft("Note", encode_map({})), 2)])
+    assert bench.carry_out(add_learner(NEW)).kind == ANNOUNCED
+
+
+def test_what_another_leader_announced_is_announced_again(bench: Bench) -> None:
+    bench.log.append([follow(genesis(), Draft(ANNOUNCED, encode_map(membership().with_learner(NEW).to_fields())))])
+    assert bench.carry_out(add_learner(NEW)).kind == ANNOUNCED
 
 
 def test_an_id_does_not_come_back(bench: Bench) -> None:
@@ -162,21 +216,21 @@ def test_who_is_being_removed_is_heard_until_that_is_applied(bench: Bench) -> No
     bench.change(remove(3), apply=False)
     assert bench.members.current.conf.voters == (1, 2)
     assert set(bench.peers) == {2, 3}
-    bench.members.follow(bench.log, 2)
+    bench.members.follow(bench.log, bench.log.last_index)
     assert set(bench.peers) == {2}
 
 
 def test_a_change_that_is_overwritten_is_taken_back(bench: Bench) -> None:
     bench.change(add_learner(NEW), apply=False)
     assert set(bench.peers) == {2, 3, 4}
-    bench.log.truncate(2, 1)
+    bench.log.truncate(3, 2)
     other = replace(NEW, id=5, address="db5.example:7100")
-    entry = follow(genesis(), Draft("NodeAdded", encode_map(membership().with_learner(other).to_fields())), 2)
-    bench.log.append([entry])
-    bench.members.follow(bench.log, 1)
+    draft = Draft("NodeAdded", encode_map(membership().with_learner(other).to_fields()))
+    bench.log.append([follow(cast(Entry, bench.log.last), draft, 2)])
+    bench.members.follow(bench.log, 2)
     assert set(bench.peers) == {2, 3, 5}
-    bench.log.truncate(2, 1)
-    bench.members.follow(bench.log, 1)
+    bench.log.truncate(3, 2)
+    bench.members.follow(bench.log, 2)
     assert bench.members.current == membership()
 
 

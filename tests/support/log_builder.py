@@ -128,12 +128,12 @@ def release_of(tree: Tree, draft: Draft) -> dict[str, Any]:
 
 def sign_note(tree: Tree, size: int, cosigners: tuple[int, ...] = (0, 1)) -> bytes:
     """The checkpoint of the first `size` entries, signed by node 1 as the leader, cosigned by these of the three."""
-    return _note(Checkpoint(ORIGIN, size, tree.root(size)), cosigners)
+    return sign_point(Checkpoint(ORIGIN, size, tree.root(size)), cosigners)
 
 
 # Many tests seal the same tree.
 @cache
-def _note(point: Checkpoint, cosigners: tuple[int, ...]) -> bytes:
+def sign_point(point: Checkpoint, cosigners: tuple[int, ...]) -> bytes:
     lines = [cosign(SIGNING[node], NODE_NAMES[node], point, START_US // STEP_US) for node in cosigners]
     return assemble(point, [rsa_line(key("node1"), NODE_NAMES[0], point), *lines])
 

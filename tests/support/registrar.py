@@ -17,10 +17,13 @@ from ballot.client.api import Line, NoAnswer, Refused, Reply, b64, unb64
 from ballot.ledger import rsa
 from ballot.ledger.checkpoint import Checkpoint, assemble, cosign, rsa_line
 from ballot.ledger.entry import ZERO_HASH, Entry, encode_map, seal
-from ballot.ledger.membership import Membership, NodeRecord
+from ballot.ledger.membership import ANNOUNCED, CONF_KINDS, Membership, NodeRecord
 from ballot.ledger.merkle import Tree
 from ballot.ledger.proof import leaf_hash
 from ballot.ledger.receipt import Receipt, encode
+from ballot.ledger.recovery import KIND as RECOVERED
+from ballot.ledger.succession import handover_fields
+from ballot.replay.export import CheckpointRecord, EndRecord, EntryRecord, Record
 from ballot.voting.ballot import parse_ballot
 from ballot.voting.blind import BlindSigner
 from ballot.voting.definition import (
@@ -35,11 +38,10 @@ from ballot.voting.definition import (
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data" / "envelope-vectors.json").read_text())
 ORIGIN = "ballot.example/log"
-NODE_KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3)]
-NAMES = [f"{ORIGIN}/node{number}" for number in (1, 2, 3)]
 ELECTION = b"e" * 16
 USER = b"u" * 16
 SALT = b"s" * 32
+MOST_LISTS = 4
 QUESTION = Question("Mayor?", "irv", ["Ada", "Bo", "Cy"], 3)
 
 
@@ -52,6 +54,16 @@ def long_key(number: int) -> RSAPrivateKey:
 @cache
 def ballot_key() -> RSAPrivateKey:
     return rsa.load_private(VECTORS["ballot_key"].encode())
+
+
+def node_key(number: int) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+
+
+def node_record(number: int) -> NodeRecord:
+    """A node that signs. All share one RSA key, which their names still tell apart."""
+    public = node_key(number).public_key().public_bytes_raw()
+    return NodeRecord(number, f"{ORIGIN}/node{number}", public, rsa.modulus(long_key(0)))
 
 
 class FixedKeys:
@@ -83,18 +95,17 @@ def make_definition(first: Entry, /, **changes: Any) -> bytes:
 
 
 class MemoryCluster:
-    """`entries` and `tree` are the log; `cosigners` of three nodes sign; `definition` is what voters are shown."""
+    """`entries` and `tree` are the log; `definition` is what voters are shown.
+
+    Of the members in force `cosigners` sign, those listed last; None: just a majority.
+    """
 
     def __init__(self) -> None:
-        modulus = rsa.modulus(long_key(0))
-        nodes = [
-            NodeRecord(number, name, key.public_key().public_bytes_raw(), modulus)
-            for number, (name, key) in enumerate(zip(NAMES, NODE_KEYS, strict=True), 1)
-        ]
         self.entries: list[Entry] = []
         self.tree = Tree()
-        self.cosigners = 2
-        self.genesis = self.append("Genesis", Membership(ORIGIN, tuple(nodes)).to_fields())
+        self.cosigners: int | None = None
+        self.lists = [(1, Membership(ORIGIN, tuple(map(node_record, (1, 2, 3)))))]
+        self.genesis = self.append("Genesis", self.lists[0][1].to_fields())
         self.definition = make_definition(self.genesis)
         self.opened_at = 0
         self.identity = b""
@@ -113,9 +124,44 @@ class MemoryCluster:
             private=private,
             salt=b"" if private is None else SALT,
         )
+        return self.take(entry)
+
+    def take(self, entry: Entry) -> Entry:
         self.entries.append(entry)
         self.tree.append(leaf_hash(entry.header))
         return entry
+
+    # -- members
+
+    @property
+    def members(self) -> Membership:
+        return self.lists[-1][1]
+
+    def announce(self, after: Membership) -> Entry:
+        return self.append(ANNOUNCED, after.to_fields() | {"before": self.lists[-1][0]})
+
+    def change(self, kind: str, after: Membership) -> Entry:
+        """A change of members as the ledger makes one: announced, signed for, put in force."""
+        announced = self.announce(after).index
+        return self.enforce(kind, after, handover_fields(self.lists[-1][0], announced, self.note()))
+
+    def enforce(self, kind: str, after: Membership, handover: dict[str, Any]) -> Entry:
+        entry = self.append(kind, after.to_fields() | handover)
+        self.lists.append((entry.index, after))
+        return entry
+
+    def replace(self, old: int, new: int) -> None:
+        """One node for another, in the three steps that it takes."""
+        self.change("NodeAdded", self.members.with_learner(node_record(new)))
+        self.change("NodeAdded", self.members.with_voter(new))
+        self.change("NodeRemoved", self.members.without(old))
+
+    def recover(self, *survivors: int) -> Entry:
+        """What the operator does when the majority is gone: a list that nobody signed for."""
+        nodes = tuple(node for node in self.members.nodes if node.id in survivors)
+        return self.enforce(RECOVERED, Membership(ORIGIN, nodes, self.members.highest_id), {})
+
+    # -- elections and signatures
 
     def open(self, definition: bytes | None = None) -> None:
         """Opens the election with this definition; voters are shown `self.definition` whatever the log says."""
@@ -125,12 +171,16 @@ class MemoryCluster:
 
     def note(self, size: int | None = None, cosigners: int | None = None) -> bytes:
         count = len(self.entries) if size is None else size
-        return self.sign(Checkpoint(ORIGIN, count, self.tree.root(count)), cosigners)
+        return self.sign(Checkpoint(self.members.origin, count, self.tree.root(count)), cosigners)
 
     def sign(self, checkpoint: Checkpoint, cosigners: int | None = None) -> bytes:
-        lines = [cosign(key, name, checkpoint, 1) for key, name in zip(NODE_KEYS, NAMES, strict=True)]
-        chosen = lines[: self.cosigners if cosigners is None else cosigners]
-        return assemble(checkpoint, [rsa_line(long_key(0), NAMES[0], checkpoint), *chosen])
+        members = next(one for index, one in reversed(self.lists) if index <= max(checkpoint.size, 1))
+        voters = [node for node in members.nodes if node.voter]
+        count = self.cosigners if cosigners is None else cosigners
+        count = len(voters) // 2 + 1 if count is None else count
+        signing = voters[len(voters) - count :]
+        lines = [cosign(node_key(node.id), node.name, checkpoint, 1) for node in signing]
+        return assemble(checkpoint, [rsa_line(long_key(0), voters[-1].name, checkpoint), *lines])
 
     def receipt(self, index: int, size: int | None = None) -> bytes:
         """The receipt of entry `index` under the checkpoint of `size` entries."""
@@ -138,6 +188,11 @@ class MemoryCluster:
         entry = self.entries[index - 1]
         proof = tuple(self.tree.inclusion_proof(index - 1, count))
         return encode(Receipt(index - 1, entry.header, entry.salt, proof, self.note(count)))
+
+    def records(self) -> list[Record]:
+        """The export, with a checkpoint at its end."""
+        entries: list[Record] = [EntryRecord(entry.header, entry.public) for entry in self.entries]
+        return [*entries, CheckpointRecord(self.note()), EndRecord(len(entries), len(entries))]
 
     def cast(self, body: bytes) -> tuple[int, dict[str, Any]]:
         """(status, answer) of POST /api/votes."""
@@ -209,12 +264,19 @@ def _ledger(cluster: MemoryCluster, what: str, query: Mapping[str, int]) -> Any:
     if what == "checkpoint":
         return cluster.note()
     if what == "entries":
-        shown: Sequence[Entry] = cluster.entries[query["from"] - 1 : query["to"]]
-        entries = [{"index": e.index, "header": b64(e.header), "public": b64(e.public)} for e in shown]
-        return {"entries": entries, "last": len(cluster.entries)}
+        return _shown(cluster, cluster.entries[query["from"] - 1 : query["to"]])
+    if what == "members":
+        lists = [entry for entry in cluster.entries if entry.kind in CONF_KINDS]
+        return _shown(cluster, [entry for entry in lists if entry.index >= query["from"]][:MOST_LISTS])
     if what == "proof/inclusion":
         return {"proof": [b64(node) for node in cluster.tree.inclusion_proof(query["index"] - 1, query["size"])]}
-    return {"proof": [b64(node) for node in cluster.tree.consistency_proof(query["old"], query["new"])]}
+    proof = [b64(node) for node in cluster.tree.consistency_proof(query["old"], query["new"])]
+    return {"proof": proof, "members": max(index for index, _ in cluster.lists if index <= query["new"])}
+
+
+def _shown(cluster: MemoryCluster, shown: Sequence[Entry]) -> dict[str, Any]:
+    entries = [{"index": e.index, "header": b64(e.header), "public": b64(e.public)} for e in shown]
+    return {"entries": entries, "last": len(cluster.entries)}
 
 
 def _election(cluster: MemoryCluster) -> dict[str, Any]:
