@@ -8,8 +8,8 @@ A finding never stops the audit; what can still be checked is. Levels, from the 
 
 - structure: the file, every entry and every payload parse
 - chain: every entry follows the one before, the tree leads to the checkpoints' roots, the last covers the end
-- signatures: checkpoints under the keys in force, identity keys, requests, blind signatures, credentials, ballots,
-  claims, releases, attestations; one key has one purpose
+- signatures: checkpoints under the keys in force, changes of members under those before, identity keys, requests,
+  blind signatures, credentials, ballots, claims, releases, attestations; one key has one purpose
 - ballots: definition, roll, one issue a voter, cast = closed = published, the board in order, no key twice
 - count: the released keys, every envelope opened and sealed again, the count byte for byte, what nodes attest
 """

@@ -5,12 +5,14 @@ from __future__ import annotations
 from ..ledger.checkpoint import Checkpoint, CheckpointError, read_note
 from ..ledger.entry import Entry, EntryError, check_link, parse
 from ..ledger.frame import FrameError, parse_frame, read_u64
-from ..ledger.membership import CONF_KINDS, MembershipError, membership_of
-from ..ledger.recovery import KIND
+from ..ledger.membership import MembershipError, membership_of
+from ..ledger.recovery import KIND as RECOVERED
+from ..ledger.succession import Recovered, Succession, SuccessionError
 from .checks_recovery import check_recovery
 from .export import EndRecord
 from .report import Level
 from .scene import Scene
+from .succession import Follower
 from .verify import check_note
 
 
@@ -20,6 +22,7 @@ class ChainCheck:
     def __init__(self, scene: Scene, genesis_hash: bytes | None) -> None:
         self._scene, self._pinned = scene, genesis_hash
         self._before: Entry | None = None
+        self._members: Follower | None = None
         self._covered = 0
         self._largest = 0
         self.checkpoints = 0
@@ -38,8 +41,7 @@ class ChainCheck:
         before, self._before = self._before, entry
         if entry is None or problem:
             return None
-        if entry.kind in CONF_KINDS:
-            self._change_members(entry, before, place)
+        self._follow_members(entry, before, place)
         return entry
 
     def _check_link(self, entry: Entry, place: int) -> None:
@@ -59,23 +61,31 @@ class ChainCheck:
             detail = f"the genesis is {entry.hash.hex()}, not the pinned {self._pinned.hex()}"
             self._scene.find(Level.CHAIN, "GenesisDiffers", 1, detail)
 
-    def _change_members(self, entry: Entry, before: Entry | None, place: int) -> None:
+    def _follow_members(self, entry: Entry, before: Entry | None, place: int) -> None:
         scene = self._scene
-        if entry.kind == "Genesis" and place != 1:
-            scene.find(Level.CHAIN, "GenesisRepeated", place, "a log has one genesis, its first entry")
-            return
         try:
-            membership = membership_of(entry.fields)
-        except (EntryError, MembershipError) as error:
+            if entry.kind == "Genesis":
+                self._found(entry, place)
+            elif self._members is not None:
+                if entry.kind == RECOVERED:
+                    check_recovery(scene, entry, before, self._covered)
+                self._members.entry(entry)
+        except Recovered:
+            pass  # Nobody signed for it, and nobody overlooks it: the report begins with it.
+        except MembershipError as error:
             scene.find(Level.STRUCTURE, "MalformedEvent", place, str(error))
+        except SuccessionError as error:
+            scene.find(Level.SIGNATURES, "NotHandedOver", place, str(error))
+        if self._members is not None and self._members.succession.members is not scene.membership:
+            scene.membership = self._members.succession.members
+            for node in scene.membership.nodes:
+                scene.own(place, node.rsa, f"node {node.id}")
+
+    def _found(self, entry: Entry, place: int) -> None:
+        if place != 1:
+            self._scene.find(Level.CHAIN, "GenesisRepeated", place, "a log has one genesis, its first entry")
             return
-        if entry.kind == KIND:
-            check_recovery(scene, entry, before, self._covered)
-        if scene.membership is not None and membership.origin != scene.membership.origin:
-            scene.find(Level.CHAIN, "OriginChanged", place, "the log changes its name")
-        for node in membership.nodes:
-            scene.own(place, node.rsa, f"node {node.id}")
-        scene.membership = membership
+        self._members = Follower(Succession.founded(membership_of(entry.fields)), self._scene.tree)
 
     def checkpoint(self, note: bytes) -> None:
         scene, place = self._scene, self._scene.tree.size

@@ -49,9 +49,11 @@ def _recovered(recovery: Recovery, before: Membership, entry: Entry, proven: int
         *(f"node {survivor} says: {line}" for line in recovery.in_words()),
         f"proven here: a majority of the nodes before had signed for the first {proven} entries",
         f"checkpoints from entry {entry.index} on are signed by {signers}, and by nodes added since",
+        f"the hash of entry {entry.index}, by which a voter accepts this or does not: {entry.hash.hex()}",
     ]
     return Recovered(
         index=entry.index,
+        hash=entry.hash.hex(),
         time_us=entry.time_us,
         survivor=survivor,
         lost=list(recovery.lost),

@@ -36,6 +36,26 @@ genesis_option = click.option(
 )
 
 
+def _read_hash(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> frozenset[bytes]:
+    if not all(_is_hash(value) for value in values):
+        raise click.BadParameter("a hash is 64 hex digits")
+    return frozenset(map(bytes.fromhex, values))
+
+
+accept_option = click.option(
+    "--accept-recovery",
+    "accepted",
+    metavar="HASH",
+    multiple=True,
+    callback=_read_hash,
+    help="Follow the recovery of a cluster that lost its majority, by its entry's hash as the operator published it.",
+)
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) == 64 and not set(text.lower()) - set("0123456789abcdef")
+
+
 class Pin:
     """What `--genesis` was given."""
 
@@ -44,7 +64,7 @@ class Pin:
         self.file: bytes | None = None
         if value is None:
             return
-        if len(value) == 64 and not set(value.lower()) - set("0123456789abcdef"):
+        if _is_hash(value):
             self.hash = bytes.fromhex(value)
             return
         try:
@@ -132,12 +152,21 @@ def rebuild_command(source: str, dsn: str | None, nodes: tuple[str, ...], as_jso
 )
 @click.option("--export", "source", help="An export (file, folder or node) whose log must agree with the receipt.")
 @genesis_option
+@accept_option
 @as_json
-def receipt_command(file: Path, ballot: Path | None, source: str | None, genesis: str | None, as_json: bool) -> None:
+def receipt_command(
+    file: Path,
+    ballot: Path | None,
+    source: str | None,
+    genesis: str | None,
+    accepted: frozenset[bytes],
+    as_json: bool,
+) -> None:
     """Check a receipt: that its vote stands in the log that a majority of the nodes signed.
 
     FILE is the receipt's text, or a wallet record that has receipt and ballot in it. With the ballot it is also
-    checked that this very ballot was recorded. The nodes come from the --genesis file, or from an --export.
+    checked that this very ballot was recorded. The nodes come from the --genesis file, or from an --export, which
+    also shows how they changed since: without it, receipts that nodes added later signed are refused.
     """
     pin = Pin(genesis)
     if source is None and pin.file is None:
@@ -146,7 +175,7 @@ def receipt_command(file: Path, ballot: Path | None, source: str | None, genesis
     body = ballot.read_bytes() if ballot else (kept.body or None)
     with _failures():
         try:
-            confirmed = _confirm(kept.receipt, body, source, pin)
+            confirmed = _confirm(kept.receipt, body, source, pin, accepted)
         except ReceiptError as error:
             if as_json:
                 click.echo(json.dumps({"valid": False, "reason": str(error)}))
@@ -181,9 +210,9 @@ def export_command(url: str, file: Path) -> None:
     click.echo(f"{file}: {file.stat().st_size} bytes, {entries} records")
 
 
-def _confirm(receipt: bytes, body: bytes | None, source: str | None, pin: Pin) -> Confirmed:
+def _confirm(receipt: bytes, body: bytes | None, source: str | None, pin: Pin, accepted: frozenset[bytes]) -> Confirmed:
     if source is not None:
-        return check_in_export(receipt, open_source(source), body, pin.hash)
+        return check_in_export(receipt, open_source(source), body, pin.hash, accepted)
     assert pin.file is not None
     return check_receipt(receipt, pinned(pin.file), body)
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from ..ledger.entry import Entry
-from ..ledger.membership import CONF_KINDS
+from ..ledger.membership import ANNOUNCED, CONF_KINDS
 
 Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -183,7 +183,7 @@ class TallyAttested(Event, frozen=True):
 
 
 class Membership(Event, frozen=True):
-    """Genesis and its kin; what is in them is read by `ledger.membership`."""
+    """Genesis and its kin, and what announces them; what is in them is read by `ledger.membership`."""
 
     origin: str
 
@@ -196,7 +196,7 @@ KINDS: dict[str, type[Event]] = {
         *(ElectionOpened, CredentialIssued, BallotCast, ElectionClosed, BallotsPublished, PrivateErased),
         *(TrusteeKeyReleased, CredentialUnused, TallySeeds, TallyPublished, TallyAttested),
     )
-} | dict.fromkeys(CONF_KINDS, Membership)
+} | dict.fromkeys((*CONF_KINDS, ANNOUNCED), Membership)
 
 _DECODERS = {kind: msgspec.msgpack.Decoder(type_) for kind, type_ in KINDS.items()}
 

@@ -7,20 +7,22 @@ which also shows that the log the receipt speaks of is the log that was publishe
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from ..ledger.checkpoint import Checkpoint, CheckpointError, read_note
 from ..ledger.entry import SALT_BYTES, Entry, EntryError, parse, private_digest
 from ..ledger.frame import FrameError, parse_frame
-from ..ledger.membership import CONF_KINDS, Membership, MembershipError, membership_of
+from ..ledger.membership import ANNOUNCED, Membership, MembershipError, membership_of
 from ..ledger.receipt import Receipt, ReceiptError, verify
 from ..ledger.receipt import parse as parse_receipt
-from ..ledger.recovery import KIND
+from ..ledger.recovery import KIND as RECOVERED
+from ..ledger.succession import CHANGES, Recovered, Succession, SuccessionError
 from .checks_chain import read_header
 from .export import EntryRecord, Record
 from .logtree import LogTree
+from .succession import Follower
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,73 +58,93 @@ def check_receipt(data: bytes, genesis: Entry, body: bytes | None = None) -> Con
     `body` is the ballot, F(ballot, cast, sig). Raises ReceiptError, also for a ballot that is another one. Where nodes
     were added, removed or rekeyed since, only an export can tell, see `check_in_export`.
     """
-    return _check(parse_receipt(data), _membership(genesis), body, published=False)
+    return _check(parse_receipt(data), _founded(genesis), body, published=False)
 
 
 def check_in_export(
-    data: bytes, records: Iterable[Record], body: bytes | None = None, genesis_hash: bytes | None = None
+    data: bytes,
+    records: Iterable[Record],
+    body: bytes | None = None,
+    genesis_hash: bytes | None = None,
+    accepted: Collection[bytes] = (),
 ) -> Confirmed:
     """Checks a receipt against an export that reaches at least as far: the nodes in force, the entry, and the root.
 
-    `genesis_hash` pins the ledger; without it the export's own genesis is believed. Raises ReceiptError, ExportError.
+    `genesis_hash` pins the ledger; without it the export's own genesis is believed. `accepted` are the hashes of
+    recoveries to be believed too. Raises ReceiptError, ExportError.
     """
     receipt = parse_receipt(data)
-    reading = _Reading(receipt, _claimed(receipt), genesis_hash)
+    reading = _Reading(receipt, _claimed(receipt), genesis_hash, accepted)
     try:
         for record in records:
             if isinstance(record, EntryRecord):
                 reading.take(record)
-        members = reading.members()
+        succession = reading.succession()
     finally:
         reading.tree.close()
-    return _check(receipt, members, body, published=True)
+    return _check(receipt, succession, body, published=True)
 
 
 class _Reading:
-    """An export, read for one receipt: the tree and the members at its checkpoint, and who was lost later."""
+    """An export, read for one receipt: the tree, the members at its checkpoint, and who was lost later."""
 
-    def __init__(self, receipt: Receipt, checkpoint: Checkpoint, genesis_hash: bytes | None) -> None:
+    def __init__(
+        self, receipt: Receipt, checkpoint: Checkpoint, genesis_hash: bytes | None, accepted: Collection[bytes]
+    ) -> None:
         self._receipt, self._checkpoint, self._pinned = receipt, checkpoint, genesis_hash
+        self._accepted = accepted
         self.tree = LogTree()
-        self._count = 0
-        self._newest: Membership | None = None
-        self._then: Membership | None = None
+        self._members: Follower | None = None
         self._differs = False
         self._recoveries: list[tuple[int, Membership]] = []
+        self._unaccepted: Recovered | None = None
 
     def take(self, record: EntryRecord) -> None:
-        self._count += 1
+        self.tree.append(record.header)
         entry = read_header(record.header)
         if entry is None:
-            raise ReceiptError(f"entry {self._count} of the export does not parse")
-        if self._count == 1 and (entry.kind != "Genesis" or self._pinned not in (None, entry.hash)):
-            raise ReceiptError("the export has another genesis")
-        if entry.kind == KIND and self._newest is not None:
-            self._recoveries.append((self._count, self._newest))
-        if entry.kind in CONF_KINDS and (entry.kind != "Genesis" or self._count == 1):
-            self._newest = _membership(_parsed(record))
-        if self._count == self._receipt.index + 1:
+            raise ReceiptError(f"entry {self.tree.size} of the export does not parse")
+        if self._members is None:
+            if entry.kind != "Genesis" or self._pinned not in (None, entry.hash):
+                raise ReceiptError("the export has another genesis")
+            self._members = Follower(_founded(_parsed(record)), self.tree, self._accepted)
+        elif entry.kind in CHANGES or entry.kind == ANNOUNCED:
+            self._follow(_parsed(record), self._members)
+        if self.tree.size == self._receipt.index + 1:
             self._differs = record.header != self._receipt.header
-        if self._count <= self._checkpoint.size:
-            self.tree.append(record.header)
-            self._then = self._newest
 
-    def members(self) -> Membership:
-        """Those in force at the checkpoint. Raises ReceiptError when the export is not the log it speaks of."""
+    def _follow(self, entry: Entry, members: Follower) -> None:
+        if entry.kind == RECOVERED:
+            self._recoveries.append((entry.index, members.succession.members))
+        try:
+            members.entry(entry)
+        except Recovered as error:
+            if self.tree.size <= self._checkpoint.size:
+                self._unaccepted = self._unaccepted or error
+        except SuccessionError as error:
+            raise ReceiptError(str(error)) from error
+
+    def succession(self) -> Succession:
+        """The members up to the checkpoint and beyond. Raises ReceiptError when the export is not the log it speaks
+        of, or leads to it by a recovery that was not accepted.
+        """
+        size = self._checkpoint.size
         if self._differs:
             raise self._refusal(f"entry {self._receipt.index + 1} of the export is another one than the receipt's")
-        if self._count < self._checkpoint.size:
-            raise self._refusal(f"the export ends at entry {self._count}, before the receipt's {self._checkpoint.size}")
-        if self._then is None or self.tree.root() != self._checkpoint.root:
+        if self.tree.size < size:
+            raise self._refusal(f"the export ends at entry {self.tree.size}, before the receipt's {size}")
+        if self._members is None or self.tree.root(size) != self._checkpoint.root:
             raise self._refusal("the export does not lead to the root that was signed for the receipt: two logs exist")
-        return self._then
+        if self._unaccepted is not None:
+            raise ReceiptError(str(self._unaccepted))
+        return self._members.succession
 
     def _refusal(self, reason: str) -> ReceiptError:
         """Of a log that was lost in a recovery, even a good receipt differs: its holder must not be called a liar."""
         for place, before in self._recoveries:
             with suppress(ReceiptError):
                 verify(self._receipt, before.origin, before.members)
-                there = self._receipt.index < self._count and not self._differs
+                there = self._receipt.index < self.tree.size and not self._differs
                 fate = "but the entry is still there" if there else "and the entry with it"
                 lost = f"the log it speaks of was lost, {fate}, when the cluster was recovered at entry {place}"
                 return ReceiptError(f"{reason}. The receipt is good: {lost}")
@@ -136,9 +158,9 @@ def _parsed(record: EntryRecord) -> Entry:
         raise ReceiptError(f"the export: {error}") from error
 
 
-def _membership(entry: Entry) -> Membership:
+def _founded(genesis: Entry) -> Succession:
     try:
-        return membership_of(entry.fields)
+        return Succession.founded(membership_of(genesis.fields))
     except (EntryError, MembershipError) as error:
         raise ReceiptError(f"the nodes cannot be read: {error}") from error
 
@@ -151,8 +173,12 @@ def _claimed(receipt: Receipt) -> Checkpoint:
         raise ReceiptError(str(error)) from error
 
 
-def _check(receipt: Receipt, membership: Membership, body: bytes | None, *, published: bool) -> Confirmed:
-    checkpoint = verify(receipt, membership.origin, membership.members)
+def _check(receipt: Receipt, succession: Succession, body: bytes | None, *, published: bool) -> Confirmed:
+    try:
+        signers = succession.signers(receipt.note)
+    except CheckpointError as error:
+        raise ReceiptError(str(error)) from error
+    checkpoint = verify(receipt, succession.origin, signers)
     entry = read_header(receipt.header)
     if entry is None or entry.index != receipt.index + 1:
         raise ReceiptError("the header is not that of an entry at the receipt's index")

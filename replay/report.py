@@ -36,13 +36,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """Nothing wrong, yet nobody may overlook it: at entry `index` the cluster went on from node `survivor` alone.
+    """Nothing wrong, yet nobody may overlook it: at entry `index`, of this `hash` in hex, the cluster went on from node
+    `survivor` alone.
 
     The numbers are the survivor's word, see `ledger.recovery.Recovery`, but for `proven`: so many entries are under a
     checkpoint, in this very export, of the nodes before. `detail` has all of it in words.
     """
 
     index: int
+    hash: str
     time_us: int
     survivor: int
     lost: list[int]

@@ -230,7 +230,23 @@ def refusal(data: bytes, entries: Sequence[Entry]) -> str:
 def test_receipts_from_before_and_after_the_recovery_are_good() -> None:
     entries = recovered()
     assert check_in_export(receipt(entries, 5, CERTAIN), export(entries)).published
-    assert check_in_export(receipt(entries, 13, END, ALONE), export(entries)).published
+    late = receipt(entries, 13, END, ALONE)
+    assert check_in_export(late, export(entries), accepted={entries[LAST].hash}).published
+    assert f"Accept that entry by its hash, {entries[LAST].hash.hex()}" in refusal(late, entries)
+    with pytest.raises(ReceiptError, match="recovered at entry 11"):
+        check_in_export(late, export(entries), accepted={entries[0].hash})
+
+
+def test_the_hash_is_typed_as_the_audit_shows_it(tmp_path: Path) -> None:
+    file, kept, entries = tmp_path / "recovered.ballots", tmp_path / "receipt", recovered()
+    with file.open("wb") as stream:
+        write_records(stream, export(entries))
+    kept.write_bytes(receipt(entries, 13, END, ALONE))
+    said = json.loads(CliRunner().invoke(replay, ["audit", str(file), "--json"]).output)["recoveries"][0]["hash"]
+    arguments = ["receipt", str(kept), "--export", str(file)]
+    assert CliRunner().invoke(replay, arguments).exit_code == 1
+    assert CliRunner().invoke(replay, [*arguments, "--accept-recovery", said]).exit_code == 0
+    assert CliRunner().invoke(replay, [*arguments, "--accept-recovery", "x"]).exit_code == 2
 
 
 @pytest.mark.parametrize("index", [9, LOST_SIZE], ids=["replaced", "gone"])
