@@ -207,11 +207,10 @@ class Public:
 
         Raises Refused, NoAnswer.
         """
-        where = f"{path}?{urlencode(query)}" if query else path
 
         async def attempt(node: int) -> Reply:
             try:
-                reply = await self.get_at(node, where)
+                reply = await self.get_at(node, path, query)
             except Refused as error:
                 if error.refusal == "BadRange":
                     raise NoAnswer(str(error)) from error
@@ -222,9 +221,16 @@ class Public:
 
         return await self._line.persist(attempt, self._first)
 
-    async def get_at(self, node: int, path: str) -> Reply:
+    async def get_at(self, node: int, path: str, query: Mapping[str, int] | None = None) -> Reply:
         """One try at one node. Raises Refused, NoAnswer."""
-        return await self._line.send(node, "GET", path, fresh=True)
+        where = f"{path}?{urlencode(query)}" if query else path
+        return await self._line.send(node, "GET", where, fresh=True)
+
+    @property
+    def nodes(self) -> list[int]:
+        """All nodes, in the order in which they are asked."""
+        count = len(self._line.urls)
+        return [(self._first + turn) % count for turn in range(count)]
 
     async def cast(self, body: bytes, node: int) -> Reply:
         """One try at one node; the same bytes may be sent to any other afterwards. Raises Refused, NoAnswer."""

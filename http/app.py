@@ -80,6 +80,7 @@ def _add_ledger(app: Application, services: Services) -> None:
     proofs = ledger.Proofs(services)
     app.add_route("/api/ledger/checkpoint", ledger.Checkpoint(services))
     app.add_route("/api/ledger/entries", ledger.EntryRange(services))
+    app.add_route("/api/ledger/members", ledger.Members(services))
     app.add_route("/api/ledger/proof/inclusion", proofs, suffix="inclusion")
     app.add_route("/api/ledger/proof/consistency", proofs, suffix="consistency")
     app.add_route("/api/ledger/export", ledger.Export(services))

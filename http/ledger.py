@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 from falcon.asgi import Request, Response
@@ -18,6 +18,7 @@ from .problems import Refused
 from .services import Services
 
 MOST_ENTRIES, MOST_BYTES = 500, 4 * 1024 * 1024
+MOST_LISTS = 100
 EXPORTS_AT_ONCE = 2
 
 
@@ -43,11 +44,16 @@ class InclusionProof(msgspec.Struct, frozen=True):
 
 
 class ConsistencyProof(msgspec.Struct, frozen=True):
-    """That the tree of `new` entries begins with the tree of `old` (RFC 9162, section 2.1.4)."""
+    """That the tree of `new` entries begins with the tree of `old` (RFC 9162, section 2.1.4).
+
+    `members` is the newest entry among them that carries a list of members: whoever knows only older ones asks for
+    `/api/ledger/members`.
+    """
 
     old: int
     new: int
     proof: list[B64]
+    members: int
 
 
 class Digest(msgspec.Struct, frozen=True):
@@ -55,6 +61,10 @@ class Digest(msgspec.Struct, frozen=True):
 
     index: int
     digest: str
+
+
+def _views(entries: Sequence[queries.LogEntry]) -> list[EntryView]:
+    return [EntryView(entry.index, B64(entry.header), B64(entry.public)) for entry in entries]
 
 
 class Checkpoint:
@@ -79,8 +89,26 @@ class EntryRange:
         async with self._services.reading() as connection:
             newest = await queries.applied(connection)
             found = await queries.entries(connection, first, last, MOST_BYTES)
-        views = [EntryView(entry.index, B64(entry.header), B64(entry.public)) for entry in found]
-        answer(resp, Entries(views, newest))
+        answer(resp, Entries(_views(found), newest))
+
+
+class Members:
+    """Every entry from `from` on that carries a list of members, the genesis' being the first.
+
+    Each other one says where it was announced and holds a checkpoint over that, signed by a majority of the members
+    before it (`ledger/succession.py`): from the genesis on, anyone can tell who signs today without trusting this
+    node. As with `entries`, fewer than there are only means: ask again from the next, until none is left.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        first = query_int(req, "from", 1, sys.maxsize, 1)
+        async with self._services.reading() as connection:
+            newest = await queries.applied(connection)
+            found = await queries.membership_entries(connection, first, MOST_LISTS)
+        answer(resp, Entries(_views(found), newest))
 
 
 class Proofs:
@@ -99,7 +127,9 @@ class Proofs:
         new = await self._size(req, "new")
         old = query_int(req, "old", 0, new)
         proof = await self._services.deps.ledger.consistency(old, new)
-        answer(resp, ConsistencyProof(old, new, list(map(B64, proof))))
+        async with self._services.reading() as connection:
+            members = await queries.newest_members(connection, new)
+        answer(resp, ConsistencyProof(old, new, list(map(B64, proof)), members))
 
     async def _size(self, req: Request, name: str) -> int:
         """A size that this node's tree has reached. Raises Refused(BadParameter, BadRange)."""

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, LiteralString, TypeVar
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from psycopg.rows import class_row, scalar_row, tuple_row
 
+from ..ledger.membership import CONF_KINDS
+
 Connection = AsyncConnection[Any]
+Query = LiteralString | sql.Composed
 T = TypeVar("T")
 
 
@@ -110,7 +113,7 @@ left join credentials on credentials.eid = elections.eid and credentials.voter =
 """
 
 
-async def _all(connection: Connection, shape: type[T], query: LiteralString, values: Sequence[Any]) -> list[T]:
+async def _all(connection: Connection, shape: type[T], query: Query, values: Sequence[Any]) -> list[T]:
     async with connection.cursor(row_factory=class_row(shape)) as cursor:
         await cursor.execute(query, values, binary=True)
         return await cursor.fetchall()
@@ -121,7 +124,7 @@ async def _first(connection: Connection, shape: type[T], query: LiteralString, v
     return rows[0] if rows else None
 
 
-async def _column(connection: Connection, query: LiteralString, values: Sequence[Any] = ()) -> list[Any]:
+async def _column(connection: Connection, query: Query, values: Sequence[Any] = ()) -> list[Any]:
     async with connection.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(query, values, binary=True)
         return await cursor.fetchall()
@@ -244,6 +247,27 @@ async def board_entries(connection: Connection, eid: bytes) -> list[int]:
 async def entry(connection: Connection, index: int) -> LogEntry | None:
     query = "select index, header, public from ledger_entry where index = %s"
     return await _first(connection, LogEntry, query, (index,))
+
+
+# The kinds are written out: as a parameter they would not lead to the index that holds these few entries.
+_KINDS = sql.SQL(", ").join(map(sql.Literal, sorted(CONF_KINDS)))
+MEMBERSHIP_ENTRIES = sql.SQL("""
+select index, header, public from ledger_entry
+where kind in ({}) and index between %s and (select index from ledger_applied) order by index limit %s
+""").format(_KINDS)
+NEWEST_MEMBERS = sql.SQL("""
+select index from ledger_entry where kind in ({}) and index <= %s order by index desc limit 1
+""").format(_KINDS)
+
+
+async def membership_entries(connection: Connection, first: int, most: int) -> list[LogEntry]:
+    """Applied entries from `first` on that carry a list of members, in order, `most` of them at most."""
+    return await _all(connection, LogEntry, MEMBERSHIP_ENTRIES, (first, most))
+
+
+async def newest_members(connection: Connection, size: int) -> int:
+    """The newest of the first `size` entries that carries a list of members."""
+    return int((await _column(connection, NEWEST_MEMBERS, (size,)))[0])
 
 
 async def entries(connection: Connection, first: int, last: int, most_bytes: int) -> list[LogEntry]:

@@ -2,17 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from falcon.testing import ASGIConductor, Result
 
+from ballot.client.api import unb64
 from ballot.http.app import create_app
+from ballot.http.ledger import MOST_LISTS
 from ballot.http.parse import b64
+from ballot.http.services import Services
 from ballot.http.tokens import AccessTokens
 from ballot.ledger.frame import frame
+from ballot.projections import queries
 from ballot.voting.ballot import cast_frame
+from tests.support.registrar import MemoryCluster
 from tests.support.services import StubLedger, jwt_key, make_deps
 
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -172,6 +178,40 @@ def test_a_node_says_that_it_is_well() -> None:
 
 def test_before_the_first_checkpoint_there_is_none() -> None:
     assert refusal(ask("GET", "/api/ledger/checkpoint")) == (404, "NoCheckpoint")
+
+
+def test_the_lists_of_members_are_shown_as_the_entries_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = MemoryCluster()
+    cluster.replace(1, 4)
+    asked: list[tuple[int, int]] = []
+
+    async def found(connection: None, first: int, most: int) -> list[queries.LogEntry]:
+        asked.append((first, most))
+        return [queries.LogEntry(index, *record(cluster, index)) for index, _ in cluster.lists if index >= first]
+
+    async def applied(connection: None) -> int:
+        return len(cluster.entries)
+
+    @asynccontextmanager
+    async def reading(services: Services) -> AsyncIterator[None]:
+        yield None
+
+    monkeypatch.setattr(Services, "reading", reading)
+    monkeypatch.setattr(queries, "membership_entries", found)
+    monkeypatch.setattr(queries, "applied", applied)
+    for query, first in (({}, 1), ({"from": 2}, 2), ({"from": 99}, 99)):
+        answer = ask("GET", "/api/ledger/members", query=query).json
+        shown = [(one["index"], unb64(one["header"]), unb64(one["public"])) for one in answer["entries"]]
+        assert shown == [(index, *record(cluster, index)) for index, _ in cluster.lists if index >= first]
+        assert answer["last"] == len(cluster.entries)
+    assert asked == [(1, MOST_LISTS), (2, MOST_LISTS), (99, MOST_LISTS)]
+    for bad in ("0", "-1", "x"):
+        assert refusal(ask("GET", "/api/ledger/members", query={"from": bad})) == (400, "BadParameter")
+
+
+def record(cluster: MemoryCluster, index: int) -> tuple[bytes, bytes]:
+    entry = cluster.entries[index - 1]
+    return entry.header, entry.public
 
 
 def test_a_client_that_has_seen_more_is_not_answered_from_less() -> None:

@@ -45,7 +45,7 @@ def test_a_checkpoint_of_a_minority_is_refused(trust: Trust, cluster: MemoryClus
 def test_the_first_checkpoint_must_start_with_the_pinned_genesis(cluster: MemoryCluster) -> None:
     other = MemoryCluster()
     other.append("TermOpened", {"node": 1})
-    trust = Trust(b"another genesis", ORIGIN, Trust.in_genesis(other.genesis.header, other.genesis.public).members)
+    trust = Trust(b"another genesis", other.members)
     checkpoint = trust.verify(cluster.note())
     with pytest.raises(Fork):
         trust.follow(checkpoint, cluster.tree.consistency_proof(*trust.span(checkpoint)))

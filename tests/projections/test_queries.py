@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
-from psycopg import AsyncConnection
+from psycopg import AsyncClientCursor, AsyncConnection, sql
 
 from ballot.embedded import EmbeddedPostgres
 from ballot.embedded_programs import make_postgres_folder
@@ -216,6 +216,30 @@ def test_entries_come_in_order_up_to_a_size_but_always_one(dsn: str) -> None:
         assert await indexes(connection, 4, 10, 10**6) == []
         found = await queries.entry(connection, 1)
         assert found == queries.LogEntry(1, first.header, first.public)
+
+    reading(dsn, work)
+
+
+def test_membership_entries_that_are_applied_come_in_order(dsn: str) -> None:
+    async def work(connection: AsyncConnection[Any]) -> None:
+        async with connection.transaction(force_rollback=True):
+            for index, kind in ((4, "NodeAdded"), (5, "MembersAnnounced"), (6, "NodeRemoved"), (7, "NodeAdded")):
+                await connection.execute("insert into ledger_entry values (%s, 1, %s, '', '')", (index, kind))
+            await connection.execute("update ledger_applied set index = 6")
+            for first, most, expected in ((1, 9, [4, 6]), (1, 1, [4]), (5, 9, [6]), (7, 9, [])):
+                assert [one.index for one in await queries.membership_entries(connection, first, most)] == expected
+            assert [await queries.newest_members(connection, size) for size in (4, 5, 6)] == [4, 4, 6]
+
+    reading(dsn, work)
+
+
+def test_membership_entries_are_found_without_reading_the_log(dsn: str) -> None:
+    async def work(connection: AsyncConnection[Any]) -> None:
+        await connection.execute("set enable_seqscan = off")
+        async with AsyncClientCursor(connection) as cursor:
+            for query, values in ((queries.MEMBERSHIP_ENTRIES, (1, 9)), (queries.NEWEST_MEMBERS, (9,))):
+                await cursor.execute(sql.SQL("explain ") + query, values)
+                assert "ledger_entry_members" in str(await cursor.fetchall())
 
     reading(dsn, work)
 
