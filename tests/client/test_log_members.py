@@ -233,6 +233,15 @@ def test_a_recovery_stops_a_voter_until_the_operators_word_is_accepted(cluster: 
     assert asyncio.run(log.receipt(text, BODY)) == len(cluster.entries)
 
 
+def test_a_recovery_stops_a_voter_even_where_the_old_signatures_would_do(cluster: MemoryCluster) -> None:
+    cluster.recover(1, 2)
+    log = log_on(MemoryLine(cluster))
+    assert log.trust.verify(cluster.note())
+    with pytest.raises(Recovered):
+        asyncio.run(log.believe(cluster.note()))
+    assert log.trust.newest.size == 1
+
+
 def test_a_recovery_that_a_single_node_made_up_stops_nobody(cluster: MemoryCluster) -> None:
     text = receipt(cluster)
     liar = MemoryCluster()

@@ -144,6 +144,9 @@ def test_an_announcement_is_worth_nothing_once_members_changed_otherwise(bench: 
     bench.carry_out(add_learner(NEW))
     bench.change(remove(3))
     assert bench.carry_out(add_learner(NEW)).fields["before"] == 4, "it is announced anew, for other members"
+    rotated = Draft("NodeKeyRotated", encode_map(bench.members.current.to_fields()))
+    bench.log.append([follow(cast(Entry, bench.log.last), rotated)])
+    assert bench.carry_out(add_learner(NEW)).kind == ANNOUNCED, "also where another leader put the same in force"
 
 
 def test_two_changes_announced_side_by_side_do_not_disturb_each_other(bench: Bench) -> None:
