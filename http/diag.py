@@ -13,6 +13,7 @@ from falcon.asgi import Request, Response
 
 from ..ledger.submit import Unavailable
 from ..projections import queries
+from .describe import route
 from .parse import answer
 from .problems import Refused
 from .services import Services
@@ -100,11 +101,13 @@ def _health(status: dict[str, Any], word: str) -> Health:
 
 
 class Live(DiagResource):
+    @route("health", "Whether this node lives", "anyone", {200: Health})
     async def on_get(self, req: Request, resp: Response) -> None:
         answer(resp, _health(await self._status(), "ok"))
 
 
 class Ready(DiagResource):
+    @route("ready", "Whether this node can serve", "anyone", {200: Health})
     async def on_get(self, req: Request, resp: Response) -> None:
         status = await self._status()
         if not status["leader"]:
@@ -115,6 +118,7 @@ class Ready(DiagResource):
 
 
 class Node(DiagResource):
+    @route("node", "This node in detail", "admin", {200: NodeView})
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         services = self.services
@@ -125,6 +129,7 @@ class Node(DiagResource):
 
 
 class Cluster(DiagResource):
+    @route("cluster", "What this node knows of the others", "admin", {200: ClusterView})
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         status = await self._status()
@@ -133,6 +138,7 @@ class Cluster(DiagResource):
 
 
 class Clock(DiagResource):
+    @route("clock", "This node's clock beside the others'", "admin", {200: ClockView})
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         clock = (await self._status())["clock"]
@@ -143,6 +149,7 @@ class Clock(DiagResource):
 class MailboxResource(DiagResource):
     """Only where mail goes into a folder. It shows everybody's codes: never for a cluster with real voters."""
 
+    @route("mailbox", "Mail that was written to a folder", "admin", {200: Mailbox}, "NoMailbox")
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         folder = self.services.settings.mailbox

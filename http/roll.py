@@ -13,6 +13,7 @@ from falcon.asgi import Request, Response
 from ..ledger.entry import decode_map
 from ..projections import queries
 from ..voting import commands as c
+from .describe import route
 from .elections import own_election
 from .mail import check_address
 from .parse import JSON, answer, decode, media_type, read_body
@@ -110,6 +111,16 @@ class RollResource:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    @route(
+        "addToRoll",
+        "Add voters, as JSON or comma-separated values",
+        "organiser",
+        {200: RollAnswer},
+        "UnknownElection NotOrganiser NotADraft",
+        body=RollBody,
+        media=(JSON, CSV),
+        appends=True,
+    )
     async def on_post(self, req: Request, resp: Response, election: bytes) -> None:
         services = self._services
         user = services.user(req)
