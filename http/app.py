@@ -8,11 +8,12 @@ from typing import Any
 from falcon.asgi import App, Request, Response
 from falcon.constants import HTTP_METHODS
 
-from . import auth, credentials, diag, drills, elections, ledger, middleware, problems, results, roll, votes
+from . import auth, credentials, diag, drills, elections, events, ledger, middleware, problems, results, roll, votes
 from .accounts import Accounts
 from .caching import Caching
 from .deps import Deps
 from .describe import operation_of
+from .events import Listeners
 from .openapi import OpenApi, Route
 from .parse import GONE, B64Converter
 from .services import Services
@@ -75,10 +76,11 @@ def create_app(deps: Deps) -> Application:
     problems.install(app)
     accounts = Accounts(services)
     _add_auth(app, services, accounts)
-    _add_elections(app, services, accounts)
+    listeners = Listeners()
+    _add_elections(app, services, accounts, listeners)
     _add_votes(app, services)
     _add_ledger(app, services)
-    _add_diag(app, services)
+    _add_diag(app, services, listeners)
     openapi = OpenApi()
     app.add_route("/api/openapi.json", openapi)
     openapi.describe(app.described)
@@ -103,7 +105,7 @@ def _add_auth(app: Application, services: Services, accounts: Accounts) -> None:
     app.add_route("/api/users/{user:b64(16)}/roles", auth.Roles(services, accounts))
 
 
-def _add_elections(app: Application, services: Services, accounts: Accounts) -> None:
+def _add_elections(app: Application, services: Services, accounts: Accounts, listeners: Listeners) -> None:
     end = elections.End(services)
     app.add_route("/api/elections", elections.Elections(services))
     app.add_route(ELECTION, elections.Election(services))
@@ -114,6 +116,7 @@ def _add_elections(app: Application, services: Services, accounts: Accounts) -> 
     app.add_route(f"{ELECTION}/credential", credentials.Credential(services, accounts))
     app.add_route(f"{ELECTION}/results", results.Results(services))
     app.add_route(f"{ELECTION}/ballots", results.Ballots(services))
+    app.add_route(f"{ELECTION}/events", events.ElectionEvents(services, listeners))
 
 
 def _add_votes(app: Application, services: Services) -> None:
@@ -133,11 +136,13 @@ def _add_ledger(app: Application, services: Services) -> None:
     app.add_route("/api/ledger/digest", ledger.StateDigest(services))
 
 
-def _add_diag(app: Application, services: Services) -> None:
+def _add_diag(app: Application, services: Services, listeners: Listeners) -> None:
     app.add_route("/api/_diag/health", diag.Live(services))
     app.add_route("/api/_diag/ready", diag.Ready(services))
     app.add_route("/api/_diag/node", diag.Node(services))
     app.add_route("/api/_diag/cluster", diag.Cluster(services))
+    app.add_route("/api/_diag/events", diag.ClusterEvents(services, listeners))
+    app.add_route("/api/_diag/locks", diag.LockHolders(services))
     app.add_route("/api/_diag/clock", diag.Clock(services))
     app.add_route("/api/_diag/mailbox", diag.MailboxResource(services))
     running = drills.Drills(services)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import cached_property, wraps
 from http import HTTPStatus
 from typing import Any, Literal, TypeVar, cast
 
@@ -34,10 +34,11 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Media:
-    """A body that is not a JSON document of one of our types."""
+    """A body that is not a JSON document of one of our types. `events`: what server-sent events carry, by name."""
 
-    type: str
+    media: str
     what: str
+    events: Mapping[str, type[msgspec.Struct]] = field(default_factory=dict)
 
 
 Body = type[msgspec.Struct] | Media | None
@@ -45,7 +46,8 @@ Body = type[msgspec.Struct] | Media | None
 
 @dataclass(frozen=True)
 class Operation:
-    """`answers`: status of success to what its body is. `refusals` names those that no other field implies.
+    """`answers`: status of success to what its body is. `refusals` names those that no other field implies. `example`
+    is a body that is taken.
 
     `appends`: honours an Idempotency-Key. `limited`: its rate is. `etag`, `gzip`: as the answer may be the same again,
     and as it is the same for everybody who may see it and reflects nothing of the request (see docs/adr/0018).
@@ -65,6 +67,7 @@ class Operation:
     etag: bool = False
     gzip: bool = False
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    example: Any = None
     description: str = ""
 
     @property
@@ -77,8 +80,15 @@ class Operation:
         names = {*self.refusals, *self._implied(), *(["NotFound"] if in_path else [])}
         return sorted(names, key=lambda name: (REFUSALS[name][0], name))
 
+    @cached_property
+    def may_refuse(self) -> frozenset[str]:
+        """Every refusal that is no news; what nobody foresaw is logged anyway."""
+        return frozenset(self.all_refusals(in_path=True)) | {"InternalError"}
+
     def _implied(self) -> Iterator[str]:
         yield from ("BadParameter", "Unavailable")
+        if self.who != "nobody":
+            yield "BadRange"  # A Ledger-Index beyond the end of the log.
         if self.offers:
             yield "NotAcceptable"
         if self.body is not None:
@@ -105,7 +115,7 @@ class Operation:
 
 
 def media_of(body: Body) -> str:
-    return body.type if isinstance(body, Media) else JSON
+    return body.media if isinstance(body, Media) else JSON
 
 
 def route(

@@ -97,6 +97,13 @@ def view(seen: queries.Seen) -> ElectionView:
 
 
 _PATH = {"election": "$response.body#/id"}
+EXAMPLE = {
+    "title": "Board of trustees 2027",
+    "questions": [
+        {"text": "Who shall chair?", "method": "irv", "options": ["Ada", "Grace", "Katherine"], "max_choices": 3}
+    ],
+    "closes_at": None,
+}
 LEADS = dict.fromkeys(
     ("election", "amendElection", "addToRoll", "openElection", "closeElection", "cancelElection", "results"), _PATH
 )
@@ -137,6 +144,7 @@ class Elections(_ElectionResource):
         body=DraftBody,
         appends=True,
         links=LEADS,
+        example=EXAMPLE,
     )
     async def on_post(self, req: Request, resp: Response) -> None:
         user = self._services.user(req)

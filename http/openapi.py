@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -31,7 +31,7 @@ HEADERS: Document = {
     "RateLimit-Remaining": ("integer", "How many of them are left."),
     "RateLimit-Reset": ("integer", "Seconds until the window ends."),
     "Retry-After": ("integer", "Seconds after which it is worth trying again."),
-    "ETag": ("string", "Names this state of the answer, for If-None-Match."),
+    "ETag": ("string", "Names this state of the answer. Sent back as If-None-Match, it spares sending the same again."),
 }
 PARAMETERS: Document = {
     "LedgerIndex": {
@@ -52,12 +52,6 @@ PARAMETERS: Document = {
         "in": "header",
         "description": "The same key from the same user at the same address is recorded once.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
-    },
-    "IfNoneMatch": {
-        "name": "If-None-Match",
-        "in": "header",
-        "description": "An ETag seen before: 304 without a body when it is still the same.",
-        "schema": {"type": "string"},
     },
 }
 
@@ -105,10 +99,17 @@ def _schemas(routes: Sequence[Route]) -> tuple[Document, dict[type, Document]]:
     """The schemas of all bodies by name, and what to write for each type."""
     types: list[type] = [Problem]
     for _, _, operation in routes:
-        bodies = [operation.body, *operation.answers.values()]
-        types += [body for body in bodies if isinstance(body, type) and body not in types]
+        types += [shape for shape in _shapes(operation) if shape not in types]
     written, shapes = msgspec.json.schema_components(types, schema_hook=_schema_hook, ref_template=_SCHEMA)
     return dict(shapes), dict(zip(types, written, strict=True))
+
+
+def _shapes(operation: Operation) -> Iterator[type]:
+    for body in (operation.body, *operation.answers.values()):
+        if isinstance(body, type):
+            yield body
+        elif isinstance(body, Media):
+            yield from body.events.values()
 
 
 def _schema_hook(kind: type) -> Document:
@@ -132,18 +133,22 @@ def _operation(template: str, method: str, operation: Operation, names: dict[typ
     if operation.body is not None:
         found["requestBody"] = {
             "required": True,
-            "content": {media: _request(media, operation.body, names) for media in operation.media},
+            "content": {media: _request(media, operation, names) for media in operation.media},
         }
     return found
 
 
-def _request(media: str, body: Body, names: dict[type, Document]) -> Document:
-    return _content(body, names) if media == JSON else {"schema": {"type": "string"}}
+def _request(media: str, operation: Operation, names: dict[type, Document]) -> Document:
+    if media != JSON:
+        return {"schema": {"type": "string"}}
+    example = {} if operation.example is None else {"example": operation.example}
+    return _content(operation.body, names) | example
 
 
 def _content(body: Body, names: dict[type, Document]) -> Document:
     if isinstance(body, Media):
-        return {"schema": {"description": body.what}}
+        events = {"x-events": {name: names[shape] for name, shape in body.events.items()}} if body.events else {}
+        return {"schema": {"description": body.what, **events}}
     assert body is not None
     return {"schema": names[body]}
 
@@ -157,7 +162,6 @@ def _parameters(template: str, method: str, operation: Operation) -> list[Docume
     shared = ["LedgerIndex"] if operation.who != "nobody" else []
     shared += ["Consistency"] if method == "get" else []
     shared += ["IdempotencyKey"] if operation.appends else []
-    shared += ["IfNoneMatch"] if operation.etag else []
     return found + [{"$ref": f"#/components/parameters/{name}"} for name in shared]
 
 
@@ -191,7 +195,7 @@ def _responses(template: str, operation: Operation, names: dict[type, Document])
                 for name, parameters in operation.links.items()
             }
     if operation.etag:
-        found["304"] = {"description": "Not changed", "headers": _headers(headers)}
+        found["304"] = {"description": "It is still what If-None-Match named", "headers": _headers(headers)}
     return found | _problems(operation.all_refusals(in_path="{" in template), names)
 
 

@@ -43,7 +43,7 @@ class Position:
             log.debug("no status from the ledger process", extra={"reason": str(error)})
 
     async def reach(self, index: int, timeout_s: float) -> None:
-        """Returns once this node has applied `index`. Raises Unavailable, Refused(BadParameter).
+        """Returns once this node has applied `index`. Raises Unavailable, Refused(BadRange).
 
         A majority is asked how far the log is: an index beyond that was made up, and is not worth waiting for.
         """
@@ -54,4 +54,4 @@ class Position:
         except Unavailable as error:
             raise Unavailable(f"this node has not got to entry {index} yet") from error
         if index > self.index:
-            raise Refused("BadParameter", "Ledger-Index is beyond the end of the log")
+            raise Refused("BadRange", "Ledger-Index is beyond the end of the log")

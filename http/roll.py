@@ -119,6 +119,7 @@ class RollResource:
         "UnknownElection NotOrganiser NotADraft",
         body=RollBody,
         media=(JSON, CSV),
+        example={"voters": [{"email": "ada@example.org"}, {"email": "grace@example.org", "weight": 2}]},
         appends=True,
     )
     async def on_post(self, req: Request, resp: Response, election: bytes) -> None:

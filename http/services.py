@@ -49,7 +49,7 @@ class Services:
         self.casts = Bucket(settings.votes_per_second)
         self.passwords = Passwords(settings.bcrypt_cost)
         self.outbox = Outbox(deps.mailer, settings.mail_sender)
-        self.mutex = Mutex(deps.redis, enabled=settings.mutex)
+        self.mutex = Mutex(deps.redis, node=settings.node, enabled=settings.mutex)
         self.private = PrivateReader(deps.vault)
         self.position = Position(deps.ledger)
         self.opened = OpenedElections(self.reading, self.private, deps.ledger, self.position)

@@ -193,8 +193,10 @@ class BallotLookup:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    @route("ballotStatus", "What became of a ballot", "anyone", {200: BallotStatus})
+    @route("ballotStatus", "What became of a ballot", "nobody", {200: BallotStatus})
     async def on_get(self, req: Request, resp: Response, name: bytes) -> None:
+        """Better not asked at all: whoever looks for a ballot on the board does not tell which one."""
+        refuse_linkable(req)
         async with self._services.reading() as connection:
             status = await queries.ballot_status(connection, name)
         answer(resp, msgspec.convert({"status": status}, BallotStatus))
