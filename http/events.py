@@ -72,6 +72,8 @@ class Listeners:
             log.warning("events ended", extra={"reason": refusal_of(error).detail})
         finally:
             self._listening[user] -= 1
+            if not self._listening[user]:
+                del self._listening[user]
 
 
 async def moments(req: Request) -> AsyncIterator[float]:

@@ -7,7 +7,6 @@ from hashlib import sha256
 from typing import Any, cast
 
 import msgspec
-from falcon import ETag
 from falcon.asgi import Request, Response
 
 from ..ledger.entry import decode_map
@@ -143,8 +142,7 @@ class Ballots:
             indexes = [] if row.eid is None else await queries.board_entries(connection, row.eid, last)
         resp.content_type = NDJSON
         # The board only grows, so its length tells one state from another.
-        resp.etag = ETag(f"{b64(row.eid or b'')}.{row.published}.{after or ''}")
-        resp.etag.is_weak = True
+        resp.set_header("ETag", f'W/"{b64(row.eid or b"")}.{row.published}.{after or ""}"')
         resp.stream = self._lines(indexes, last)
 
     async def _lines(self, indexes: list[int], last: bytes) -> AsyncIterator[bytes]:
