@@ -9,6 +9,7 @@ from typing import Annotated, Literal, cast
 
 import msgspec
 from falcon.asgi import Request, Response
+from msgspec import UNSET, UnsetType
 from redis.exceptions import RedisError
 
 from ..ledger.client import Answer
@@ -37,10 +38,10 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ElectionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`role`: only elections that the user organises, or is on the roll of. `cursor`: the `next` of the page before."""
 
-    status: Status | None = None
-    role: Literal["organiser", "voter"] | None = None
+    status: Status | UnsetType = UNSET
+    role: Literal["organiser", "voter"] | UnsetType = UNSET
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_LISTED)] = LISTED
-    cursor: Cursor | None = None
+    cursor: Cursor | UnsetType = UNSET
 
 
 class ElectionView(msgspec.Struct, frozen=True):
@@ -126,10 +127,15 @@ class Elections(_ElectionResource):
     async def on_get(self, req: Request, resp: Response) -> None:
         user = self._services.user(req)
         query = query_of(req, ElectionsQuery)
-        before = sys.maxsize if query.cursor is None else min(read_u64(unb64(query.cursor)), sys.maxsize)
+        before = min(read_u64(unb64(query.cursor)), sys.maxsize) if query.cursor else sys.maxsize
         async with self._services.reading() as connection:
             page = await queries.list_seen(
-                connection, user, status=query.status, role=query.role, before=before, limit=query.limit + 1
+                connection,
+                user,
+                status=query.status or None,
+                role=query.role or None,
+                before=before,
+                limit=query.limit + 1,
             )
         more = page[query.limit - 1].election.drafted_at if len(page) > query.limit else None
         following = None if more is None else b64(u64(more))

@@ -1,6 +1,6 @@
 """Server-sent events: an election's turnout and fate, and the cluster's state.
 
-Turnout is told in steps of `TURNOUT_S`, at moments that are the same for every listener at every node, and never on
+Turnout is told in steps of `turnout_s`, at moments that are the same for every listener at every node, and never on
 connecting: however many connections somebody opens, these streams tell when ballots arrive no finer than that. (The log
 tells finer, to anyone: each cast is an entry with its time. What no one can tell is which ballot it was.)
 """
@@ -27,7 +27,7 @@ from .services import Services
 log = logging.getLogger("ballot.events")
 
 EVENT_STREAM = "text/event-stream"
-POLL_S, TURNOUT_S, HEARTBEAT_S = 2.0, 20.0, 14.0
+POLL_S, HEARTBEAT_S = 2.0, 14.0
 # Less than an access token lasts: whoever comes back shows a new one.
 LASTS_S = 600.0
 RETRY_MS = 3000
@@ -130,7 +130,7 @@ class ElectionEvents:
         limited=True,
     )
     async def on_get(self, req: Request, resp: Response, election: bytes) -> None:
-        """`status` is sent on connecting and whenever it changes, `turnout` at most every 20 seconds. The stream ends
+        """`status` is sent on connecting and whenever it changes, `turnout` in steps of some seconds. The stream ends
         after ten minutes: connect again with a fresh token."""
         user = self._services.user(req)
         self._listeners.refuse_more(user)
@@ -139,15 +139,15 @@ class ElectionEvents:
         send_events(resp, self._listeners.hold(user, self._events(req, election, user)))
 
     async def _events(self, req: Request, election: bytes, user: bytes) -> AsyncIterator[SSEvent]:
-        changes = Changes()
-        step = time() // TURNOUT_S
+        changes, length = Changes(), self._services.settings.turnout_s
+        step = time() // length
         async for now in moments(req):
             async with self._services.reading() as connection:
                 row = (await seen_election(connection, election, user)).election
             index = self._services.position.index
             events = [changes.event("status", StatusEvent(cast(Status, row.status)), index)]
-            if now // TURNOUT_S > step:
-                step = now // TURNOUT_S
+            if now // length > step:
+                step = now // length
                 turnout = TurnoutEvent(row.roll_size, row.issued, row.cast_count)
                 events.append(changes.event("turnout", turnout, index))
             for event in filter(None, [*events, changes.heartbeat()]):

@@ -12,7 +12,7 @@ from falcon.asgi import Request, Response
 
 from .describe import Body, Media, Operation, media_of, route, status_words
 from .limits import RATE_HEADERS
-from .parse import B64, JSON, b64_pattern
+from .parse import B64, CSV, JSON, OCTETS, b64_pattern
 from .problems import MEDIA_TYPE, REFUSALS, Problem
 
 Document = dict[str, Any]
@@ -20,6 +20,10 @@ Route = tuple[str, str, Operation]
 """Template, method, operation."""
 
 _FIELD = re.compile(r"\{(\w+):b64\((\d+)\)\}")
+_OTHER = {
+    OCTETS: "the bytes themselves",
+    CSV: "one address a line, and after a comma a weight; a first line `email` is passed over",
+}
 _SCHEMA = "#/components/schemas/{name}"
 ABOUT = (
     "An online voting backend on a replicated, append-only ledger. Binary values are base64url without padding, times "
@@ -140,7 +144,7 @@ def _operation(template: str, method: str, operation: Operation, names: dict[typ
 
 def _request(media: str, operation: Operation, names: dict[type, Document]) -> Document:
     if media != JSON:
-        return {"schema": {"type": "string"}}
+        return {"schema": {"description": f"{media}: {_OTHER[media]}"}}
     example = {} if operation.example is None else {"example": operation.example}
     return _content(operation.body, names) | example
 
@@ -169,17 +173,9 @@ def _query(shape: type[msgspec.Struct]) -> list[Document]:
     schema = msgspec.json.schema(shape)["$defs"][shape.__name__]
     needed = schema.get("required", [])
     return [
-        {"name": name, "in": "query", "required": name in needed, "schema": _present(field)}
+        {"name": name, "in": "query", "required": name in needed, "schema": field}
         for name, field in schema["properties"].items()
     ]
-
-
-def _present(schema: Document) -> Document:
-    """Without null, which no query string can say: a parameter is left out instead."""
-    options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
-    if not options:
-        return {name: value for name, value in schema.items() if value is not None}
-    return {**{name: value for name, value in schema.items() if name not in ("anyOf", "default")}, **options[0]}
 
 
 def _responses(template: str, operation: Operation, names: dict[type, Document]) -> Document:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 from falcon.asgi import Request, Response
+from msgspec import UNSET, UnsetType
 
 from ..ledger.entry import decode_map
 from ..projections import queries
@@ -25,7 +26,7 @@ NDJSON = "application/x-ndjson"
 class BoardQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`after`: the name of the last ballot that is there already; the lines behind it follow."""
 
-    after: Name | None = None
+    after: Name | UnsetType = UNSET
 
 
 class AttestationView(msgspec.Struct, frozen=True):
@@ -136,7 +137,7 @@ class Ballots:
     async def on_get(self, req: Request, resp: Response, election: bytes) -> None:
         user = self._services.user(req)
         after = query_of(req, BoardQuery).after
-        last = b"" if after is None else unb64(after)
+        last = unb64(after) if after else b""
         async with self._services.reading() as connection:
             row = (await seen_election(connection, election, user)).election
             indexes = [] if row.eid is None else await queries.board_entries(connection, row.eid, last)

@@ -16,11 +16,10 @@ from ..voting import commands as c
 from .describe import route
 from .elections import own_election
 from .mail import check_address
-from .parse import JSON, answer, decode, media_type, read_body
+from .parse import CSV, JSON, answer, decode, media_type, read_body
 from .problems import Refused
 from .services import Services, derive_id
 
-CSV = "text/csv"
 CHUNK = 500
 SALT_BYTES, VOTER_BYTES = 32, 16
 MOST_WEIGHT = 2**32 - 1

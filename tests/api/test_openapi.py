@@ -117,6 +117,9 @@ def test_only_answers_that_are_the_same_for_everybody_are_packed(app: Applicatio
         ("/api/ledger/entries", {"to": "x"}),
         ("/api/ledger/proof/inclusion", {"index": "1"}),
         ("/api/ledger/checkpoint", {"any": "thing"}),
+        ("/api/elections", {"status": "null"}),
+        ("/api/elections", {"cursor": "null"}),
+        ("/api/elections", {"cursor": "AAAAAAAAAAB"}),
     ],
 )
 def test_a_query_that_is_not_described_is_refused(path: str, query: dict[str, Any]) -> None:

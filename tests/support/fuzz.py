@@ -31,6 +31,8 @@ max-stream-events = 1
 [generation]
 max-examples = {examples}
 database = "none"
+# A header more is no mistake. A query parameter more is, which tests/api/test_openapi.py shows.
+allow-extra-parameters = false
 
 [auth.openapi.bearer]
 bearer = "{token}"
