@@ -19,7 +19,7 @@ Document = dict[str, Any]
 Route = tuple[str, str, Operation]
 """Template, method, operation."""
 
-_FIELD = re.compile(r"\{(\w+):b64\((\d+)\)\}")
+_FIELD = re.compile(r"\{(\w+)(?::b64\((\d+)\))?\}")
 _OTHER = {
     OCTETS: "the bytes themselves",
     CSV: "one address a line, and after a comma a weight; a first line `email` is passed over",
@@ -160,7 +160,7 @@ def _content(body: Body, names: dict[type, Document]) -> Document:
 def _parameters(template: str, method: str, operation: Operation) -> list[Document]:
     found: list[Document] = []
     for name, length in _FIELD.findall(template):
-        schema = {"type": "string", "pattern": b64_pattern(int(length)), "contentEncoding": "base64url"}
+        schema = {"type": "string", "pattern": b64_pattern(int(length)) if length else "^[a-z-]+$"}
         found.append({"name": name, "in": "path", "required": True, "schema": schema})
     found += _query(operation.query)
     shared = ["LedgerIndex"] if operation.who != "nobody" else []

@@ -185,7 +185,7 @@ async def seen(connection: Connection, election: bytes, user: bytes) -> Seen | N
 
 
 async def list_seen(
-    connection: Connection, user: bytes, *, status: str | None, role: str | None, before: int, limit: int
+    connection: Connection, user: bytes, *, status: str | None, before: int, limit: int, role: str | None = None
 ) -> list[Seen]:
     """Elections drafted before entry `before`, newest first. Drafts are shown to their organiser alone.
 
