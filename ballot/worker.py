@@ -44,6 +44,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.worker.connections.add(self)
         if self.worker.nr_conns > self.worker.worker_connections:
             self._refuse(503)
         else:
@@ -67,7 +68,13 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_timer()
+        self.worker.connections.discard(self)
         super().connection_lost(exc)
+
+    def close_if_idle(self) -> None:
+        """Ends a connection on which no request is being served."""
+        if self._awaiting_request and not self._finishing_calls:
+            self._hang_up()
 
     def _watch_reader(self) -> None:
         waiting: int = self.transport.get_write_buffer_size()
@@ -81,6 +88,9 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
 
     def _refuse(self, status: int) -> None:
         self._send_error_response(status, "")
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         self._close_transport()
         # Ends the task that waits for a request.
         if self._request_ready is not None:
@@ -113,10 +123,13 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
 
 
 class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
-    """Its app learns from the lifespan state when it is to end, so that streams without an end can end."""
+    """When it is to end, its app learns so from the lifespan state, for streams without an end, and connections that
+    wait for a request are closed: it would wait for both.
+    """
 
     def init_process(self) -> None:
         self.state[STOPPING] = asyncio.Event()
+        self.connections: set[Protocol] = set()
         # The worker looks its protocol up there and has no setting for it.
         gasgi.ASGIProtocol = Protocol
         super().init_process()
@@ -124,3 +137,5 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
     def handle_exit_signal(self) -> None:
         super().handle_exit_signal()
         self.state[STOPPING].set()
+        for connection in list(self.connections):
+            connection.close_if_idle()

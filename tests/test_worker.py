@@ -47,6 +47,7 @@ def connected(most: int = 10) -> tuple[Protocol, Transport]:
     owner = SimpleNamespace(
         cfg=Config(), log=log, asgi=None, loop=asyncio.get_running_loop(), nr_conns=0, worker_connections=most
     )
+    owner.connections = set()
     protocol, transport = Protocol(owner), Transport()
     protocol.connection_made(transport)
     return protocol, transport
@@ -105,8 +106,19 @@ def test_a_connection_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch
     assert asyncio.run(run())
 
 
+def test_a_connection_that_waits_for_a_request_is_closed_when_the_worker_is_to_end() -> None:
+    async def run() -> Transport:
+        protocol, transport = connected()
+        await asyncio.sleep(0)
+        protocol.close_if_idle()
+        protocol.connection_lost(None)
+        return transport
+
+    assert asyncio.run(run()).closed
+
+
 def test_streams_hear_that_the_worker_is_to_end() -> None:
     one = Worker.__new__(Worker)
-    one.state, one.alive = {STOPPING: asyncio.Event()}, True
+    one.state, one.alive, one.connections = {STOPPING: asyncio.Event()}, True, set()
     one.handle_exit_signal()
     assert one.state[STOPPING].is_set() and not one.alive

@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -16,6 +17,8 @@ from tests.support.town import Town
 
 pytestmark = pytest.mark.cluster
 
+GRACE_S = 10
+"""How long gunicorn would wait for open connections."""
 QUESTION = {"text": "Who?", "method": "plurality", "options": ["Ada", "Grace"], "max_choices": 1}
 
 
@@ -218,5 +221,22 @@ def test_only_so_many_streams_a_user_are_served(town: Town) -> None:
                 return
             await asyncio.sleep(0.5)
         raise AssertionError("the places of streams that were left stay taken")
+
+    town.run(run())
+
+
+def test_a_worker_that_is_told_to_end_lets_its_streams_go_at_once(town: Town) -> None:
+    async def run() -> None:
+        node, voter = town.cluster.nodes[0], await town.voter()
+        events = stream(town, f"/api/elections/{b64((await town.opened([voter])).id)}/events", voter.account)
+        await anext(events)
+        began = monotonic()
+        stopping = asyncio.create_task(asyncio.to_thread(node.stop_http))
+        rest = [event async for event in events]
+        await stopping
+        took = monotonic() - began
+        node.start_http()
+        await asyncio.to_thread(town.cluster.wait_ready)
+        assert rest == [] and took < GRACE_S / 2
 
     town.run(run())

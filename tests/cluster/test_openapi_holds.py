@@ -8,7 +8,7 @@ from tests.support.fuzz import Village, found, fuzz
 
 pytestmark = pytest.mark.cluster
 
-SECONDS = 12
+SECONDS = 10
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ from tests.support.town import Town
 
 # 400 is not among them: what the document allows may be refused for what it means, never for its shape.
 CONFIG = """
-workers = 2
 max-failures = 20
 request-timeout = 20
 max-stream-events = 1
