@@ -1,17 +1,19 @@
 """The OpenAPI document: what the routes are, no more and no less."""
 
+import asyncio
 import re
 from typing import Any
 
 import pytest
 from falcon.asgi import Request, Response
 from falcon.inspect import inspect_routes
+from falcon.testing import ASGIConductor, Result
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from ballot.http.app import Application, create_app
-from ballot.http.describe import operation_of
+from ballot.http.describe import operation_of, route
 from ballot.http.openapi import document
-from ballot.http.problems import REFUSALS
+from ballot.http.problems import REFUSALS, Refused
 from tests.api.test_app import ask, refusal
 from tests.support.services import StubLedger, make_deps
 
@@ -165,3 +167,25 @@ def test_a_responder_is_held_to_its_description() -> None:
     resp.context.operation = operation
     with pytest.raises(AssertionError):
         answer(resp, {"other": "shape"}, 202)
+
+
+def test_a_refusal_outside_the_description_is_an_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    class Odd:
+        @route("odd", "Refuses what it does not say", "anyone", {204: None})
+        async def on_get(self, req: Request, resp: Response) -> None:
+            raise Refused("TooLate", "after all")
+
+    answers: list[Result] = []
+
+    async def run() -> None:
+        app = create_app(make_deps(StubLedger()))
+        app.add_route("/api/odd", Odd())
+        async with ASGIConductor(app) as conductor:
+            answers.append(await conductor.simulate_get("/api/odd"))
+
+    asyncio.run(run())
+    assert refusal(answers[0]) == (409, "TooLate")
+    assert "a refusal that its route does not describe" in caplog.text
+    caplog.clear()
+    assert ask("GET", "/api/ledger/checkpoint").status_code == 404
+    assert "does not describe" not in caplog.text
