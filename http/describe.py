@@ -7,6 +7,7 @@ the responder to them, and the running app is fuzzed against the document.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
@@ -23,7 +24,8 @@ Who = Literal["anyone", "nobody", "user", "organiser", "admin"]
 """`nobody` is anyone who sends nothing that could tell who they are; `organiser` is that of the election in the path,
 or whoever holds the role."""
 
-MAX_KEY = 128
+KEY = "^[!-~]([ -~]{0,126}[!-~])?$"
+"""An Idempotency-Key: up to 128 printable ASCII characters, no space at either end."""
 
 Responder = TypeVar("Responder", bound=Callable[..., Awaitable[None]])
 
@@ -109,8 +111,8 @@ class Operation:
         if self.offers and not any(map(req.client_accepts, self.offers)):
             raise Refused("NotAcceptable", f"this answers with {', '.join(dict.fromkeys(self.offers))}")
         key = req.get_header("Idempotency-Key") if self.appends else None
-        if key is not None and not 1 <= len(key) <= MAX_KEY:
-            raise Refused("BadParameter", f"an Idempotency-Key has 1 to {MAX_KEY} characters")
+        if key is not None and not re.fullmatch(KEY, key):
+            raise Refused("BadParameter", "an Idempotency-Key has 1 to 128 printable ASCII characters")
         req.context.query = read_query(req, self.query)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from falcon.asgi import Request, Response
 
-from .describe import Body, Media, Operation, media_of, route, status_words
+from .describe import KEY, Body, Media, Operation, media_of, route, status_words
 from .limits import RATE_HEADERS
 from .parse import B64, CSV, JSON, OCTETS, b64_pattern
 from .problems import MEDIA_TYPE, REFUSALS, Problem
@@ -55,7 +55,7 @@ PARAMETERS: Document = {
         "name": "Idempotency-Key",
         "in": "header",
         "description": "The same key from the same user at the same address is recorded once.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
+        "schema": {"type": "string", "pattern": KEY},
     },
 }
 
