@@ -136,10 +136,15 @@ def _operation(template: str, method: str, operation: Operation, names: dict[typ
         found["description"] = operation.description
     if operation.body is not None:
         found["requestBody"] = {
-            "required": True,
+            # No body at all counts as an empty object.
+            "required": isinstance(operation.body, Media) or _needs_something(operation.body),
             "content": {media: _request(media, operation, names) for media in operation.media},
         }
     return found
+
+
+def _needs_something(body: type[msgspec.Struct]) -> bool:
+    return any(field.required for field in msgspec.structs.fields(body))
 
 
 def _request(media: str, operation: Operation, names: dict[type, Document]) -> Document:
