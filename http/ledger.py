@@ -128,7 +128,15 @@ class Members:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    @route("members", "Who the members were and are", "anyone", {200: Entries}, query=MembersQuery, etag=True, gzip=True)
+    @route(
+        "members",
+        "Who the members are and were before",
+        "anyone",
+        {200: Entries},
+        query=MembersQuery,
+        etag=True,
+        gzip=True,
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
         """Every entry from `from` on that carries a list of members, the genesis' being the first.
 
