@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test unit cluster-test docs-test mutations sim chaos lint fmt clean
+.PHONY: help venv demo up test unit cluster-test docs-test fuzz-api mutations sim chaos lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ cluster-test: $(STAMP) ## run the tests that start real servers
 
 docs-test: $(STAMP) ## run the README's commands, the demo among them
 	$(BIN)/python -m pytest -m demo
+
+fuzz-api: $(STAMP) ## make up requests from the API's document and hold every answer against it (SECONDS=600 SEED=1)
+	$(BIN)/python -m tests.support.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 mutations: $(STAMP) ## remove each guard of the Raft core and see its scenario fail
 	$(BIN)/python -m tests.support.mutations

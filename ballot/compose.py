@@ -53,6 +53,7 @@ def _app_settings(settings: Settings) -> AppSettings:
         mailbox=settings.mailbox,
         mutex=settings.mutex,
         trust_forwarded=settings.trust_forwarded,
+        turnout_s=settings.turnout_s,
     )
     per_client = replace(app.limits["client"], count=settings.auth_per_client)
     return replace(app, limits={**app.limits, "client": per_client})

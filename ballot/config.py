@@ -47,6 +47,7 @@ class Settings:
     trust_forwarded: bool
     drills: bool
     api: Mapping[int, str]
+    turnout_s: int
 
     @property
     def socket(self) -> Path:
@@ -183,4 +184,5 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         trust_forwarded=number("TRUST_FORWARDED", 0) == 1,
         drills=number("DRILLS", 0) == 1,
         api=_urls(env.get("BALLOT_API", "")),
+        turnout_s=number("TURNOUT_S", 20, least=2),
     )

@@ -28,13 +28,18 @@ def http_command(settings: Settings) -> list[str]:
 
 
 def gunicorn_command(application: str, address: Address, workers: int) -> list[str]:
-    """gunicorn with its own ASGI worker. No access log: nobody shall learn from it who cast when."""
+    """gunicorn with its own ASGI worker, fortified. No access log: nobody shall learn from it who cast when."""
     program = Path(sys.executable).with_name("gunicorn")
     return [
         sys.executable,
         str(program),
         application,
-        "--worker-class=asgi",
+        "--worker-class=ballot.worker.Worker",
+        "--worker-connections=1000",
+        # A browser sends some twenty headers, and the longest is an access token.
+        "--limit-request-line=4094",
+        "--limit-request-fields=64",
+        "--limit-request-field_size=4094",
         "--asgi-loop=uvloop",
         "--asgi-lifespan=on",
         f"--workers={workers}",

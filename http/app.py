@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from falcon.asgi import App, Request, Response
+from falcon.constants import HTTP_METHODS
 
-from . import auth, credentials, diag, drills, elections, ledger, middleware, problems, results, roll, votes
+from . import auth, credentials, diag, drills, elections, events, ledger, middleware, problems, results, roll, votes
 from .accounts import Accounts
+from .caching import Caching
 from .deps import Deps
-from .parse import B64Converter
+from .describe import operation_of
+from .events import Listeners
+from .openapi import OpenApi, Route
+from .parse import GONE, B64Converter
 from .services import Services
 
-Application = App[Request, Response]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 ELECTION = "/api/elections/{election:b64(16)}"
+
+
+class Application(App[Request, Response]):
+    """Falcon's app, to which every route has to say what it does. What has a GET has a HEAD too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.described: list[Route] = []
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:  # type: ignore[override]
+        # Falcon waits for a body's first bytes before it looks at anything: it is told that they are still to come, so
+        # that what is refused anyway is refused at once, and reading has one limit (see `read_body`).
+        waiting = [{"type": "http.request", "body": b"", "more_body": True}]
+
+        async def watched() -> dict[str, Any]:
+            event = waiting.pop() if waiting else await receive()
+            if event["type"] == "http.disconnect":
+                scope[GONE] = True
+            return event
+
+        await super().__call__(scope, watched, send)
+
+    def add_route(self, uri_template: str, resource: object, **options: Any) -> None:
+        """Raises TypeError for a responder without a description."""
+        suffix = f"_{options['suffix']}" if options.get("suffix") else ""
+        for method in map(str.lower, sorted({*HTTP_METHODS} - {"HEAD"})):
+            responder = getattr(resource, f"on_{method}{suffix}", None)
+            if responder is None:
+                continue
+            operation = operation_of(responder)
+            if operation is None:
+                raise TypeError(f"{uri_template}: {method} has no description")
+            self.described.append((uri_template, method, operation))
+            if method == "get":
+                setattr(resource, f"on_head{suffix}", responder)
+        super().add_route(uri_template, resource, **options)
 
 
 def create_app(deps: Deps) -> Application:
@@ -26,16 +69,21 @@ def create_app(deps: Deps) -> Application:
         middleware.RequestLog(),
         middleware.cors(),
         middleware.LedgerIndex(services.position, deps.ledger),
+        Caching(),
     ]
-    app = App(middleware=around)
+    app = Application(middleware=around)
     app.router_options.converters["b64"] = B64Converter
     problems.install(app)
     accounts = Accounts(services)
     _add_auth(app, services, accounts)
-    _add_elections(app, services, accounts)
+    listeners = Listeners()
+    _add_elections(app, services, accounts, listeners)
     _add_votes(app, services)
     _add_ledger(app, services)
-    _add_diag(app, services)
+    _add_diag(app, services, listeners)
+    openapi = OpenApi()
+    app.add_route("/api/openapi.json", openapi)
+    openapi.describe(app.described)
     return app
 
 
@@ -57,7 +105,7 @@ def _add_auth(app: Application, services: Services, accounts: Accounts) -> None:
     app.add_route("/api/users/{user:b64(16)}/roles", auth.Roles(services, accounts))
 
 
-def _add_elections(app: Application, services: Services, accounts: Accounts) -> None:
+def _add_elections(app: Application, services: Services, accounts: Accounts, listeners: Listeners) -> None:
     end = elections.End(services)
     app.add_route("/api/elections", elections.Elections(services))
     app.add_route(ELECTION, elections.Election(services))
@@ -68,6 +116,7 @@ def _add_elections(app: Application, services: Services, accounts: Accounts) -> 
     app.add_route(f"{ELECTION}/credential", credentials.Credential(services, accounts))
     app.add_route(f"{ELECTION}/results", results.Results(services))
     app.add_route(f"{ELECTION}/ballots", results.Ballots(services))
+    app.add_route(f"{ELECTION}/events", events.ElectionEvents(services, listeners))
 
 
 def _add_votes(app: Application, services: Services) -> None:
@@ -87,11 +136,13 @@ def _add_ledger(app: Application, services: Services) -> None:
     app.add_route("/api/ledger/digest", ledger.StateDigest(services))
 
 
-def _add_diag(app: Application, services: Services) -> None:
+def _add_diag(app: Application, services: Services, listeners: Listeners) -> None:
     app.add_route("/api/_diag/health", diag.Live(services))
     app.add_route("/api/_diag/ready", diag.Ready(services))
     app.add_route("/api/_diag/node", diag.Node(services))
     app.add_route("/api/_diag/cluster", diag.Cluster(services))
+    app.add_route("/api/_diag/events", diag.ClusterEvents(services, listeners))
+    app.add_route("/api/_diag/locks", diag.LockHolders(services))
     app.add_route("/api/_diag/clock", diag.Clock(services))
     app.add_route("/api/_diag/mailbox", diag.MailboxResource(services))
     running = drills.Drills(services)

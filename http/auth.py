@@ -14,6 +14,7 @@ from ..projections import queries
 from ..voting import commands as c
 from ..voting.keycheck import WeakKey, check_long_lived_key
 from .accounts import Accounts, Person
+from .describe import route
 from .mail import check_address
 from .parse import B64, answer, b64, read_json
 from .problems import Refused
@@ -129,6 +130,15 @@ class _AuthResource:
 
 
 class Register(_AuthResource):
+    @route(
+        "register",
+        "Begin an account",
+        "anyone",
+        {202: Challenge},
+        "BadAddress WeakPassword",
+        body=Credentials,
+        limited=True,
+    )
     async def on_post(self, req: Request, resp: Response) -> None:
         body = await read_json(req, Credentials, self._limit)
         address = check_address(body.email)
@@ -137,6 +147,15 @@ class Register(_AuthResource):
 
 
 class Login(_AuthResource):
+    @route(
+        "login",
+        "Log in: ask for a code",
+        "anyone",
+        {202: Challenge},
+        "BadAddress WrongCredentials",
+        body=Credentials,
+        limited=True,
+    )
     async def on_post(self, req: Request, resp: Response) -> None:
         body = await read_json(req, Credentials, self._limit)
         address = check_address(body.email)
@@ -147,12 +166,24 @@ class Login(_AuthResource):
 class Codes(_AuthResource):
     """`send` mails another code for a challenge, `verify` confirms one."""
 
+    @route(
+        "sendCode", "Ask for another code", "anyone", {202: Challenge}, "CodeExpired", body=ChallengeOnly, limited=True
+    )
     async def on_post_send(self, req: Request, resp: Response) -> None:
         body = await read_json(req, ChallengeOnly, self._limit)
         await self._accounts.limit(req, resp)
         await self._accounts.resend(body.challenge)
         self._challenged(resp, body.challenge)
 
+    @route(
+        "verifyCode",
+        "Log in: give the code",
+        "anyone",
+        {200: TokenSet},
+        "CodeExpired WrongCode AddressTaken UnknownUser TooLarge",
+        body=CodeEntry,
+        limited=True,
+    )
     async def on_post_verify(self, req: Request, resp: Response) -> None:
         body = await read_json(req, CodeEntry, self._limit)
         person = await self._accounts.enter(body.challenge, body.code)
@@ -162,11 +193,20 @@ class Codes(_AuthResource):
 class Session(_AuthResource):
     """`refresh` and `logout`."""
 
+    @route(
+        "refresh",
+        "Trade a refresh token for new tokens",
+        "anyone",
+        {200: TokenSet},
+        "InvalidToken UnknownUser",
+        body=RefreshBody,
+    )
     async def on_post_refresh(self, req: Request, resp: Response) -> None:
         body = await read_json(req, RefreshBody, self._limit)
         user, token = await self._services.refresh_tokens.rotate(body.refresh_token)
         self._tokens(resp, await self._accounts.person(user), token)
 
+    @route("logout", "End a login", "anyone", {204: None}, body=RefreshBody)
     async def on_post_logout(self, req: Request, resp: Response) -> None:
         body = await read_json(req, RefreshBody, self._limit)
         await self._services.refresh_tokens.revoke(body.refresh_token)
@@ -176,18 +216,46 @@ class Session(_AuthResource):
 class Password(_AuthResource):
     """`forgot`, `reset` and `change`."""
 
+    @route(
+        "forgotPassword",
+        "Ask for a code that resets the password",
+        "anyone",
+        {202: Challenge},
+        "BadAddress",
+        body=Address,
+        limited=True,
+    )
     async def on_post_forgot(self, req: Request, resp: Response) -> None:
         body = await read_json(req, Address, self._limit)
         address = check_address(body.email)
         await self._accounts.limit(req, resp, address)
         self._challenged(resp, await self._accounts.forgot(address))
 
+    @route(
+        "resetPassword",
+        "Set a new password with a code",
+        "anyone",
+        {204: None},
+        "CodeExpired WrongCode WeakPassword UnknownUser TooLarge",
+        body=NewPassword,
+        limited=True,
+    )
     async def on_post_reset(self, req: Request, resp: Response) -> None:
         body = await read_json(req, NewPassword, self._limit)
         await self._accounts.limit(req, resp)
         await self._accounts.reset(body.challenge, body.code, body.password)
         resp.status = 204
 
+    @route(
+        "changePassword",
+        "Set a new password with the old one",
+        "user",
+        {204: None},
+        "WrongCredentials WeakPassword UnknownUser",
+        body=PasswordChange,
+        appends=True,
+        limited=True,
+    )
     async def on_post_change(self, req: Request, resp: Response) -> None:
         user = self._services.user(req)
         body = await read_json(req, PasswordChange, self._limit)
@@ -199,6 +267,7 @@ class Password(_AuthResource):
 class Self(_AuthResource):
     """/me: the account that an access token stands for."""
 
+    @route("me", "Who the access token stands for", "user", {200: Me}, "UnknownUser")
     async def on_get(self, req: Request, resp: Response) -> None:
         user = self._services.user(req)
         person = await self._accounts.person(user)
@@ -208,11 +277,13 @@ class Self(_AuthResource):
 
 
 class Jwks(_AuthResource):
+    @route("jwks", "The key that access tokens are signed with (RFC 7517)", "anyone", {200: JwkSet}, etag=True)
     async def on_get(self, req: Request, resp: Response) -> None:
         answer(resp, JwkSet([self._services.tokens.jwk]))
 
 
 class IdentityKeys(_AuthResource):
+    @route("identityKey", "The identity key in force", "user", {200: IdentityKey}, "NoIdentityKey")
     async def on_get(self, req: Request, resp: Response) -> None:
         user = self._services.user(req)
         async with self._services.reading() as connection:
@@ -221,6 +292,14 @@ class IdentityKeys(_AuthResource):
             raise Refused("NoIdentityKey", "no identity key is enrolled")
         answer(resp, IdentityKey(B64(user), B64(n)))
 
+    @route(
+        "enrolIdentityKey",
+        "Enrol an identity key",
+        "user",
+        {200: IdentityKey},
+        "WeakKey BadSignature UnknownUser TooLarge",
+        body=IdentityKeyBody,
+    )
     async def on_put(self, req: Request, resp: Response) -> None:
         user = self._services.user(req)
         body = await read_json(req, IdentityKeyBody, self._limit)
@@ -236,6 +315,15 @@ class IdentityKeys(_AuthResource):
 
 
 class Roles(_AuthResource):
+    @route(
+        "grantRole",
+        "Give a user a role",
+        "admin",
+        {200: Granted},
+        "UnknownRole UnknownUser MalformedCommand",
+        body=RoleBody,
+        appends=True,
+    )
     async def on_post(self, req: Request, resp: Response, user: bytes) -> None:
         by = self._services.user(req)
         body = await read_json(req, RoleBody, self._limit)

@@ -86,7 +86,7 @@ class Codes:
         arguments: list[bytes | int] = [self._hash(use.decode(), challenge, code), SENDS, self._lifetime_ms]
         outcome = (await self._renew(keys=[_name(challenge)], args=arguments))[0]
         if outcome == b"limited":
-            raise too_many(str(self._lifetime_ms // 1000))
+            raise too_many(SENDS, str(self._lifetime_ms // 1000))
         if outcome != b"renewed":
             raise _expired()
         return self._open(challenge, sealed), code
@@ -98,7 +98,7 @@ class Codes:
         arguments: list[bytes | int] = [self._hash(use, challenge, code), TRIES, stands, window_ms]
         outcome, *rest = await self._check(keys=[_name(challenge)], args=arguments)
         if outcome == b"limited":
-            raise too_many(str(max(1, int(rest[0]) // 1000)))
+            raise too_many(stands, str(max(1, int(rest[0]) // 1000)))
         if outcome == b"expired":
             raise _expired()
         if outcome != b"right":

@@ -16,6 +16,7 @@ from ..projections import queries
 from ..voting import commands as c
 from ..voting.blind import BlindError
 from .accounts import Accounts
+from .describe import route
 from .mail import issued_text
 from .opened import Opened
 from .parse import B64, answer, b64, read_json
@@ -41,6 +42,16 @@ class Credential:
     def __init__(self, services: Services, accounts: Accounts) -> None:
         self._services, self._accounts = services, accounts
 
+    @route(
+        "issueCredential",
+        "Have a ballot key signed blindly",
+        "user",
+        {200: IssuedView, 201: IssuedView},
+        "UnknownElection ElectionNotOpen ElectionClosed ElectionCancelled NotOnRoll WrongIdentityKey BadSignature "
+        "BadRequest AlreadyIssued VoteInProgress",
+        body=CredentialBody,
+        appends=True,
+    )
     async def on_post(self, req: Request, resp: Response, election: bytes) -> None:
         services = self._services
         voter = services.user(req)

@@ -37,7 +37,7 @@ class Settings:
     """`limits`: how often one client and one e-mail address may ask in /api/auth (both are counted for every request
     there that costs a password hash or a mail), and how many wrong codes an address stands. `votes_per_second` is what
     one worker takes of casts from everybody together, 0 for no limit. `trust_forwarded` takes a client's address from
-    the last X-Forwarded-For, for nodes behind a proxy of their own.
+    the last X-Forwarded-For, for nodes behind a proxy of their own. `turnout_s`: in which steps events tell turnout.
     """
 
     node: int
@@ -52,6 +52,7 @@ class Settings:
     mutex: bool = True
     votes_per_second: int = 0
     trust_forwarded: bool = False
+    turnout_s: int = 20
     max_body: int = 64 * 1024
     max_roll: int = 8 * 1024 * 1024
     max_ballot: int = 256 * 1024

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import mailbox
+from collections.abc import AsyncIterator
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from falcon.asgi import Request, Response
+from falcon.asgi import Request, Response, SSEvent
 
 from ..ledger.submit import Unavailable
 from ..projections import queries
+from .describe import Media, route
+from .events import EVENT_STREAM, Changes, Listeners, moments, send_events
 from .parse import answer
 from .problems import Refused
 from .services import Services
 
 STATUS_TIMEOUT_S = 2.0
 MAILS_SHOWN = 50
+MOST_LOCKS = 1000
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -55,6 +59,34 @@ class ClusterView(msgspec.Struct, frozen=True):
     match: dict[str, int]
 
 
+class ClusterEvent(msgspec.Struct, frozen=True):
+    """`leader` is 0 while this node knows none."""
+
+    node: int
+    role: str
+    leader: int
+    term: int
+    voters: list[int]
+    learners: list[int]
+    connected: list[int]
+
+
+class LockView(msgspec.Struct, frozen=True):
+    """A lock in Redis: what for, which node holds it, and for how long at most. Never whose or for which ballot."""
+
+    kind: str
+    node: int
+    left_ms: int
+
+
+class Locks(msgspec.Struct, frozen=True):
+    """`failing`: Redis did not answer this worker just now, so it goes on without locks."""
+
+    enabled: bool
+    failing: bool
+    held: list[LockView]
+
+
 class ClockView(msgspec.Struct, frozen=True):
     """`offsets`: peer to [offset, round trip], microseconds."""
 
@@ -89,10 +121,11 @@ class DiagResource:
         except TimeoutError as error:
             raise Unavailable("this node's ledger process does not answer") from error
 
-    async def require_admin(self, req: Request) -> None:
+    async def require_admin(self, req: Request) -> bytes:
         user = self.services.user(req)
         async with self.services.reading() as connection:
             await self.services.require_role(connection, user, "admin")
+        return user
 
 
 def _health(status: dict[str, Any], word: str) -> Health:
@@ -100,11 +133,13 @@ def _health(status: dict[str, Any], word: str) -> Health:
 
 
 class Live(DiagResource):
+    @route("health", "Whether this node lives", "anyone", {200: Health})
     async def on_get(self, req: Request, resp: Response) -> None:
         answer(resp, _health(await self._status(), "ok"))
 
 
 class Ready(DiagResource):
+    @route("ready", "Whether this node can serve", "anyone", {200: Health})
     async def on_get(self, req: Request, resp: Response) -> None:
         status = await self._status()
         if not status["leader"]:
@@ -115,6 +150,7 @@ class Ready(DiagResource):
 
 
 class Node(DiagResource):
+    @route("node", "This node in detail", "admin", {200: NodeView})
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         services = self.services
@@ -125,6 +161,7 @@ class Node(DiagResource):
 
 
 class Cluster(DiagResource):
+    @route("cluster", "What this node knows of the others", "admin", {200: ClusterView})
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         status = await self._status()
@@ -132,7 +169,45 @@ class Cluster(DiagResource):
         answer(resp, msgspec.convert(status, ClusterView))
 
 
+class ClusterEvents(DiagResource):
+    def __init__(self, services: Services, listeners: Listeners) -> None:
+        super().__init__(services)
+        self._listeners = listeners
+
+    @route(
+        "clusterEvents",
+        "Who leads and who is connected, as it changes",
+        "admin",
+        {200: Media(EVENT_STREAM, "events named as in x-events", {"cluster": ClusterEvent})},
+        limited=True,
+    )
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """The stream ends after ten minutes: connect again with a fresh token."""
+        user = await self.require_admin(req)
+        self._listeners.refuse_more(user)
+        await self._status()
+        send_events(resp, self._listeners.hold(user, self._events(req)))
+
+    async def _events(self, req: Request) -> AsyncIterator[SSEvent]:
+        changes = Changes()
+        async for _ in moments(req):
+            status = await self._status()
+            event = changes.event("cluster", msgspec.convert(status, ClusterEvent), status["applied"])
+            for one in filter(None, [event, changes.heartbeat()]):
+                yield one
+
+
+class LockHolders(DiagResource):
+    @route("locks", "Who holds which lock in Redis", "admin", {200: Locks})
+    async def on_get(self, req: Request, resp: Response) -> None:
+        await self.require_admin(req)
+        mutex = self.services.mutex
+        held = [LockView(*lock) for lock in await mutex.held(MOST_LOCKS)]
+        answer(resp, Locks(**mutex.state(), held=held))
+
+
 class Clock(DiagResource):
+    @route("clock", "This node's clock beside the others'", "admin", {200: ClockView})
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         clock = (await self._status())["clock"]
@@ -143,6 +218,7 @@ class Clock(DiagResource):
 class MailboxResource(DiagResource):
     """Only where mail goes into a folder. It shows everybody's codes: never for a cluster with real voters."""
 
+    @route("mailbox", "Mail that was written to a folder", "admin", {200: Mailbox}, "NoMailbox")
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         folder = self.services.settings.mailbox

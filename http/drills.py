@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 from falcon.asgi import Request, Response
 
+from .describe import Media, route
 from .diag import DiagResource
-from .parse import answer, read_json
+from .parse import JSON, answer, read_json
 from .problems import Refused
 
 
@@ -23,11 +24,20 @@ class DrillList(msgspec.Struct, frozen=True):
 
 
 class Drills(DiagResource):
+    @route("drills", "Which drills there are", "admin", {200: DrillList})
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         runner = self.services.deps.drills
         answer(resp, DrillList(runner is not None, list(runner.names) if runner is not None else []))
 
+    @route(
+        "runDrill",
+        "Run one drill against the live cluster",
+        "admin",
+        {200: Media(JSON, "what the drill did, saw and measured, step by step, see docs/drills.md")},
+        "DrillsDisabled UnknownDrill DrillRunning ElectionRunning",
+        body=DrillBody,
+    )
     async def on_post_run(self, req: Request, resp: Response, name: str) -> None:
         await self.require_admin(req)
         runner = self.services.deps.drills

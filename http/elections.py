@@ -5,19 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import datetime
-from typing import Literal, cast, get_args
+from typing import Annotated, Literal, cast
 
 import msgspec
 from falcon.asgi import Request, Response
+from msgspec import UNSET, UnsetType
 from redis.exceptions import RedisError
 
-from ..ledger.frame import FrameError, read_u64, u64
+from ..ledger.client import Answer
+from ..ledger.entry import decode_map
+from ..ledger.frame import read_u64, u64
 from ..projections import queries
 from ..voting import commands as c
 from ..voting.question import Question
+from .describe import route
 from .drafts import DraftBody, DraftChange, amended, decode_draft, draft_of, encode_draft
 from .opening import open_election
-from .parse import B64, answer, b64, query_int, read_json, to_time, unb64
+from .parse import B64, Cursor, answer, b64, query_of, read_json, to_time, unb64
 from .problems import Refused
 from .services import Services, derive_id
 
@@ -29,6 +33,15 @@ ASKED_FOR_S = 3600
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A POST that needs no more than its address."""
+
+
+class ElectionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`role`: only elections that the user organises, or is on the roll of. `cursor`: the `next` of the page before."""
+
+    status: Status | UnsetType = UNSET
+    role: Literal["organiser", "voter"] | UnsetType = UNSET
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_LISTED)] = LISTED
+    cursor: Cursor | UnsetType = UNSET
 
 
 class ElectionView(msgspec.Struct, frozen=True):
@@ -84,6 +97,19 @@ def view(seen: queries.Seen) -> ElectionView:
     )
 
 
+_PATH = {"election": "$response.body#/id"}
+EXAMPLE = {
+    "title": "Board of trustees 2027",
+    "questions": [
+        {"text": "Who shall chair?", "method": "irv", "options": ["Ada", "Grace", "Katherine"], "max_choices": 3}
+    ],
+    "closes_at": None,
+}
+LEADS = dict.fromkeys(
+    ("election", "amendElection", "addToRoll", "openElection", "closeElection", "cancelElection", "results"), _PATH
+)
+
+
 class _ElectionResource:
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -97,19 +123,35 @@ class _ElectionResource:
 
 
 class Elections(_ElectionResource):
+    @route("elections", "Elections, newest first", "user", {200: ElectionList}, query=ElectionsQuery, etag=True)
     async def on_get(self, req: Request, resp: Response) -> None:
         user = self._services.user(req)
-        status = req.get_param("status")
-        if status is not None and status not in get_args(Status):
-            raise Refused("BadParameter", f"status is one of {', '.join(get_args(Status))}")
-        limit = query_int(req, "limit", 1, MOST_LISTED, LISTED)
-        before = _decode_cursor(req.get_param("cursor"))
+        query = query_of(req, ElectionsQuery)
+        before = min(read_u64(unb64(query.cursor)), sys.maxsize) if query.cursor else sys.maxsize
         async with self._services.reading() as connection:
-            page = await queries.list_seen(connection, user, status=status, before=before, limit=limit + 1)
-        more = page[limit - 1].election.drafted_at if len(page) > limit else None
+            page = await queries.list_seen(
+                connection,
+                user,
+                status=query.status or None,
+                role=query.role or None,
+                before=before,
+                limit=query.limit + 1,
+            )
+        more = page[query.limit - 1].election.drafted_at if len(page) > query.limit else None
         following = None if more is None else b64(u64(more))
-        answer(resp, ElectionList([view(seen) for seen in page[:limit]], following))
+        answer(resp, ElectionList([view(seen) for seen in page[: query.limit]], following))
 
+    @route(
+        "draftElection",
+        "Draft an election",
+        "organiser",
+        {201: ElectionView},
+        "RoleMissing BadDefinition IdempotencyKeyReused",
+        body=DraftBody,
+        appends=True,
+        links=LEADS,
+        example=EXAMPLE,
+    )
     async def on_post(self, req: Request, resp: Response) -> None:
         user = self._services.user(req)
         body = await read_json(req, DraftBody, self._limit)
@@ -117,30 +159,39 @@ class Elections(_ElectionResource):
         async with self._services.reading() as connection:
             await self._services.require_role(connection, user, "organiser")
         election = derive_id(req, user)
-        await self._services.submit(c.DraftElection(election, user, draft))
+        recorded = await self._services.submit(c.DraftElection(election, user, draft))
+        _refuse_other_draft(recorded, draft)
         await self._show(resp, election, user, 201)
 
 
-def _decode_cursor(text: str | None) -> int:
-    if text is None:
-        return sys.maxsize
-    try:
-        return min(read_u64(unb64(text)), sys.maxsize)
-    except (ValueError, FrameError) as error:
-        raise Refused("BadParameter", "the cursor is not one that was given out") from error
+def _refuse_other_draft(recorded: Answer, draft: bytes) -> None:
+    """A key that comes again with another draft would leave its sender believing that this one is recorded."""
+    if not recorded.new and decode_map(recorded.public)["draft"] != draft:
+        raise Refused("IdempotencyKeyReused", "another draft was recorded under this Idempotency-Key")
 
 
 class Election(_ElectionResource):
+    @route("election", "One election", "user", {200: ElectionView}, "UnknownElection", etag=True)
     async def on_get(self, req: Request, resp: Response, election: bytes) -> None:
         await self._show(resp, election, self._services.user(req))
 
+    @route(
+        "amendElection",
+        "Change a draft",
+        "organiser",
+        {200: ElectionView},
+        "UnknownElection NotOrganiser NotADraft BadDefinition IdempotencyKeyReused",
+        body=DraftChange,
+        appends=True,
+    )
     async def on_patch(self, req: Request, resp: Response, election: bytes) -> None:
         user = self._services.user(req)
         change = await read_json(req, DraftChange, self._limit)
         async with self._services.reading() as connection:
             row = await own_election(connection, election, user)
         draft = encode_draft(amended(decode_draft(row.draft), change))
-        await self._services.submit(c.AmendElection(derive_id(req, user), election, user, draft))
+        recorded = await self._services.submit(c.AmendElection(derive_id(req, user), election, user, draft))
+        _refuse_other_draft(recorded, draft)
         await self._show(resp, election, user)
 
 
@@ -163,6 +214,15 @@ async def own_election(connection: queries.Connection, election: bytes, user: by
 
 
 class Open(_ElectionResource):
+    @route(
+        "openElection",
+        "Freeze the roll and open",
+        "organiser",
+        {200: ElectionView},
+        "UnknownElection NotOrganiser NotADraft AlreadyOpened RollChanged DraftChanged TrusteesChanged BadDefinition",
+        body=Nothing,
+        appends=True,
+    )
     async def on_post(self, req: Request, resp: Response, election: bytes) -> None:
         user = self._services.user(req)
         await read_json(req, Nothing, self._limit)
@@ -193,9 +253,27 @@ class Open(_ElectionResource):
 class End(_ElectionResource):
     """`close` and `cancel`."""
 
+    @route(
+        "closeElection",
+        "Close before its time",
+        "organiser",
+        {200: ElectionView},
+        "UnknownElection NotOrganiser NotOpen",
+        body=Nothing,
+        appends=True,
+    )
     async def on_post_close(self, req: Request, resp: Response, election: bytes) -> None:
         await self._end(req, resp, election, c.CloseElection)
 
+    @route(
+        "cancelElection",
+        "Cancel for good",
+        "organiser",
+        {200: ElectionView},
+        "UnknownElection NotOrganiser TooLate",
+        body=Nothing,
+        appends=True,
+    )
     async def on_post_cancel(self, req: Request, resp: Response, election: bytes) -> None:
         await self._end(req, resp, election, c.CancelElection)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
+from typing import Annotated
 
 import msgspec
 from falcon.asgi import Request, Response
@@ -12,14 +13,34 @@ from falcon.asgi import Request, Response
 from ..projections import queries
 from ..projections.digest import public_digest
 from ..replay.export import exportable, stream_export
+from .describe import Media, route
 from .limits import too_many
-from .parse import B64, OCTETS, answer, query_int
+from .parse import B64, OCTETS, Index, answer, query_of
 from .problems import Refused
 from .services import Services
 
 MOST_ENTRIES, MOST_BYTES = 500, 4 * 1024 * 1024
 MOST_LISTS = 100
 EXPORTS_AT_ONCE = 2
+
+
+class EntriesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    first: Index = msgspec.field(name="from", default=1)
+    last: Index = msgspec.field(name="to", default=sys.maxsize)
+
+
+class MembersQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    first: Index = msgspec.field(name="from", default=1)
+
+
+class InclusionQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    index: Index
+    size: Index
+
+
+class ConsistencyQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    new: Index
+    old: Annotated[int, msgspec.Meta(ge=0, le=sys.maxsize)]
 
 
 class EntryView(msgspec.Struct, frozen=True):
@@ -29,10 +50,11 @@ class EntryView(msgspec.Struct, frozen=True):
 
 
 class Entries(msgspec.Struct, frozen=True):
-    """`last` is the newest index there is; fewer entries than asked for only mean: ask again from the next."""
+    """`last` is the newest index there is; `next` is where the following page begins, if there is one."""
 
     entries: list[EntryView]
     last: int
+    next: int | None
 
 
 class InclusionProof(msgspec.Struct, frozen=True):
@@ -71,6 +93,14 @@ class Checkpoint:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    @route(
+        "checkpoint",
+        "The newest tree head that a majority signed",
+        "anyone",
+        {200: Media("text/plain; charset=utf-8", "a signed note (C2SP tlog-checkpoint)")},
+        "NoCheckpoint",
+        etag=True,
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
         note = await self._services.deps.ledger.checkpoint()
         if not note:
@@ -83,32 +113,43 @@ class EntryRange:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    @route("entries", "Entries of the log", "anyone", {200: Entries}, query=EntriesQuery, etag=True, gzip=True)
     async def on_get(self, req: Request, resp: Response) -> None:
-        first = query_int(req, "from", 1, sys.maxsize, 1)
-        last = min(query_int(req, "to", first, sys.maxsize, sys.maxsize), first + MOST_ENTRIES - 1)
+        query = query_of(req, EntriesQuery)
+        last = min(query.last, query.first + MOST_ENTRIES - 1)
         async with self._services.reading() as connection:
             newest = await queries.applied(connection)
-            found = await queries.entries(connection, first, last, MOST_BYTES)
-        answer(resp, Entries(_views(found), newest))
+            found = await queries.entries(connection, query.first, last, MOST_BYTES)
+        following = found[-1].index + 1 if found else query.first
+        answer(resp, Entries(_views(found), newest, following if following <= min(query.last, newest) else None))
 
 
 class Members:
-    """Every entry from `from` on that carries a list of members, the genesis' being the first.
-
-    Each other one says where it was announced and holds a checkpoint over that, signed by a majority of the members
-    before it (`ledger/succession.py`): from the genesis on, anyone can tell who signs today without trusting this
-    node. As with `entries`, fewer than there are only means: ask again from the next, until none is left.
-    """
-
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    @route(
+        "members",
+        "Who the members are and were before",
+        "anyone",
+        {200: Entries},
+        query=MembersQuery,
+        etag=True,
+        gzip=True,
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
-        first = query_int(req, "from", 1, sys.maxsize, 1)
+        """Every entry from `from` on that carries a list of members, the genesis' being the first.
+
+        Each other one says where it was announced and holds a checkpoint over that, signed by a majority of the members
+        before it (`ledger/succession.py`): from the genesis on, anyone can tell who signs today without trusting this
+        node. As with `entries`, fewer than there are only means: ask again from `next`, until there is none.
+        """
+        first = query_of(req, MembersQuery).first
         async with self._services.reading() as connection:
             newest = await queries.applied(connection)
             found = await queries.membership_entries(connection, first, MOST_LISTS)
-        answer(resp, Entries(_views(found), newest))
+        following = found[-1].index + 1 if len(found) == MOST_LISTS else None
+        answer(resp, Entries(_views(found), newest, following))
 
 
 class Proofs:
@@ -117,28 +158,42 @@ class Proofs:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    @route(
+        "inclusionProof",
+        "That an entry is in a tree",
+        "anyone",
+        {200: InclusionProof},
+        "BadRange",
+        query=InclusionQuery,
+    )
     async def on_get_inclusion(self, req: Request, resp: Response) -> None:
-        size = await self._size(req, "size")
-        index = query_int(req, "index", 1, size)
-        proof = await self._services.deps.ledger.inclusion(index, size)
-        answer(resp, InclusionProof(index, size, list(map(B64, proof))))
+        query = query_of(req, InclusionQuery)
+        await self._reached(query.index, query.size)
+        proof = await self._services.deps.ledger.inclusion(query.index, query.size)
+        answer(resp, InclusionProof(query.index, query.size, list(map(B64, proof))))
 
+    @route(
+        "consistencyProof",
+        "That one tree begins with another",
+        "anyone",
+        {200: ConsistencyProof},
+        "BadRange",
+        query=ConsistencyQuery,
+    )
     async def on_get_consistency(self, req: Request, resp: Response) -> None:
-        new = await self._size(req, "new")
-        old = query_int(req, "old", 0, new)
-        proof = await self._services.deps.ledger.consistency(old, new)
+        query = query_of(req, ConsistencyQuery)
+        await self._reached(query.old, query.new)
+        proof = await self._services.deps.ledger.consistency(query.old, query.new)
         async with self._services.reading() as connection:
-            members = await queries.newest_members(connection, new)
-        answer(resp, ConsistencyProof(old, new, list(map(B64, proof)), members))
+            members = await queries.newest_members(connection, query.new)
+        answer(resp, ConsistencyProof(query.old, query.new, list(map(B64, proof)), members))
 
-    async def _size(self, req: Request, name: str) -> int:
-        """A size that this node's tree has reached. Raises Refused(BadParameter, BadRange)."""
-        size = query_int(req, name, 1, sys.maxsize)
+    async def _reached(self, part: int, size: int) -> None:
+        """Raises Refused(BadRange) unless `part` lies within `size` and this node's tree has reached that."""
         async with self._services.reading() as connection:
             newest = await queries.applied(connection)
-        if size > newest:
-            raise Refused("BadRange", f"this node has applied {newest} entries")
-        return size
+        if not part <= size <= newest:
+            raise Refused("BadRange", f"this node has applied {newest} entries, and a part is no larger than the whole")
 
 
 class Export:
@@ -148,6 +203,14 @@ class Export:
         self._services = services
         self._turns = EXPORTS_AT_ONCE
 
+    @route(
+        "export",
+        "The whole public record in one file",
+        "anyone",
+        {200: Media(OCTETS, "what `ballot replay audit` reads")},
+        "NoCheckpoint",
+        limited=True,
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
         async with self._services.reading() as connection:
             last = await queries.applied(connection)
@@ -155,7 +218,7 @@ class Export:
         if not size:
             raise Refused("NoCheckpoint", "no majority has signed a checkpoint yet")
         if not self._turns:
-            raise too_many("5")
+            raise too_many(EXPORTS_AT_ONCE, "5")
         resp.content_type = OCTETS
         resp.set_header("Content-Disposition", f'attachment; filename="ballot-{size}.export"')
         resp.stream = self._pieces(size)
@@ -176,6 +239,7 @@ class StateDigest:
         self._computing = asyncio.Lock()
         self._newest = Digest(-1, "")
 
+    @route("digest", "The digest of the public state", "anyone", {200: Digest})
     async def on_get(self, req: Request, resp: Response) -> None:
         async with self._computing, self._services.reading() as connection:
             if await queries.applied(connection) != self._newest.index:

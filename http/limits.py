@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 
 from .problems import Refused
 
+RATE_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+
 # KEYS: the window. ARGV: its length in ms. Gives (requests so far, ms until it ends).
 _COUNT = """
 local count = redis.call('INCR', KEYS[1])
@@ -41,22 +43,23 @@ class Limits:
         name = hmac.digest(self._key, f"{what}\0{who}".encode(), "sha256").hex()
         count, left_ms = await self._count(keys=[f"limit:{name}"], args=[limit.seconds * 1000])
         reset = str(max(1, -(-int(left_ms) // 1000)))
-        headers = {
-            "RateLimit-Limit": str(limit.count),
-            "RateLimit-Remaining": str(max(0, limit.count - int(count))),
-            "RateLimit-Reset": reset,
-        }
-        resp.set_headers(headers)
+        values = (str(limit.count), str(max(0, limit.count - int(count))), reset)
+        resp.set_headers(dict(zip(RATE_HEADERS, values, strict=True)))
         if int(count) > limit.count:
-            raise too_many(reset)
+            raise too_many(limit.count, reset)
 
 
-def too_many(retry_after: str) -> Refused:
-    return Refused("TooManyRequests", "slow down", headers={"Retry-After": retry_after})
+def too_many(limit: int, retry_after: str) -> Refused:
+    """The refusal of one request too many, where `limit` are allowed."""
+    values = dict(zip(RATE_HEADERS, (str(limit), "0", retry_after), strict=True))
+    return Refused("TooManyRequests", "slow down", headers={"Retry-After": retry_after, **values})
 
 
 class Bucket:
-    """`rate` a second on average, up to one second's worth at once; in this process only. A rate of 0 is no limit."""
+    """`rate` a second on average, up to one second's worth at once; in this process only. A rate of 0 is no limit.
+
+    What is left is told only to those who are turned away: to everybody else it would tell when others cast.
+    """
 
     def __init__(self, rate: int) -> None:
         self._rate, self._level, self._at = rate, float(rate), monotonic()
@@ -69,5 +72,5 @@ class Bucket:
         self._level = min(self._rate, self._level + (now - self._at) * self._rate)
         self._at = now
         if self._level < 1:
-            raise too_many("1")
+            raise too_many(self._rate, "1")
         self._level -= 1

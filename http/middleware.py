@@ -23,7 +23,7 @@ DRAIN_S = 5.0
 CASTS, DIAGNOSIS = "/api/votes", "/api/_diag/"
 EXPOSED = (
     *("Ledger-Index", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
-    *("X-Request-Id", "WWW-Authenticate"),
+    *("ETag", "X-Request-Id", "WWW-Authenticate"),
 )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import json
+import sys
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from falcon.asgi import Request, Response
@@ -15,15 +18,35 @@ from .problems import Refused
 
 JSON = "application/json"
 OCTETS = "application/octet-stream"
+CSV = "text/csv"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+GONE = "ballot.gone"
+"""In a request's scope once its client went away."""
+READS = ("GET", "HEAD")
+# Long enough for the largest roll over a slow line; a body that trickles is given up.
+BODY_TIMEOUT_S = 30.0
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class B64(bytes):
     """Bytes that JSON carries as base64url without padding."""
+
+
+def b64_pattern(length: int | None = None) -> str:
+    """A regular expression of the base64url of `length` bytes, or of any, down to the bits that must be zero."""
+    tails = ["", "[A-Za-z0-9_-][AQgw]", "[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]"]
+    if length is None:
+        return f"^([A-Za-z0-9_-]{{4}})*({tails[1]}|{tails[2]})?$"
+    return f"^[A-Za-z0-9_-]{{{length // 3 * 4}}}{tails[length % 3]}$"
+
+
+Cursor = Annotated[str, msgspec.Meta(pattern=b64_pattern(8))]
+Name = Annotated[str, msgspec.Meta(pattern=b64_pattern(32))]
+Index = Annotated[int, msgspec.Meta(ge=1, le=sys.maxsize)]
 
 
 def b64(data: bytes) -> str:
@@ -98,11 +121,24 @@ def decode(shape: type[T], data: bytes) -> T:
     """Raises Refused(MalformedBody), naming the place but quoting nothing of the body."""
     try:
         body: T = _decoder(shape).decode(data)
+        # The decoder lets the last of two equal names win; a gateway before us may have looked at the first.
+        json.loads(data, object_pairs_hook=_no_twins, parse_int=len, parse_float=len)
         return body
     except msgspec.MsgspecError as error:
         raise Refused("MalformedBody", str(error)) from error
+    except _Twins:
+        raise Refused("MalformedBody", "an object has the same name twice") from None
     except (UnicodeDecodeError, RecursionError) as error:
         raise Refused("MalformedBody", "not JSON in UTF-8") from error
+
+
+class _Twins(Exception):
+    """A JSON object with two fields of one name."""
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise _Twins
 
 
 def media_type(req: Request) -> str:
@@ -111,20 +147,34 @@ def media_type(req: Request) -> str:
 
 
 async def read_body(req: Request, limit: int) -> bytes:
-    """The whole body. Raises Refused(BodyTooLarge) before more than `limit` bytes are kept."""
+    """The whole body. Raises Refused(BodyTooLarge) before more than `limit` bytes are kept, WrongContentType,
+    RequestTimeout.
+    """
+    if req.get_header("Content-Encoding", default="identity").strip().lower() != "identity":
+        # Nothing is unpacked here, so nothing can swell.
+        raise Refused("WrongContentType", "send the body as it is", headers={"Accept-Encoding": "identity"})
     if (req.content_length or 0) > limit:
         raise Refused("BodyTooLarge", f"at most {limit} bytes are taken here")
     body = bytearray()
-    # A chunked body has no length to look at first, and one read may end early.
-    while chunk := await req.stream.read(limit + 1 - len(body)):
-        body += chunk
-        if len(body) > limit:
-            raise Refused("BodyTooLarge", f"at most {limit} bytes are taken here")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            # A chunked body has no length to look at first, and one read may end early.
+            while chunk := await req.stream.read(limit + 1 - len(body)):
+                body += chunk
+                if len(body) > limit:
+                    raise Refused("BodyTooLarge", f"at most {limit} bytes are taken here")
+    except TimeoutError as error:
+        raise Refused("RequestTimeout", f"the body did not arrive within {BODY_TIMEOUT_S:g} seconds") from error
+    if GONE in req.scope or len(body) < (req.content_length or 0):
+        # The framework takes a client that goes away for the end of the body: half a roll must not be recorded.
+        raise Refused("RequestTimeout", "the body ended early")
     return bytes(body)
 
 
 async def read_json(req: Request, shape: type[T], limit: int) -> T:
     """The body as `shape`; no body at all counts as `{}`. Raises Refused."""
+    described = getattr(req.context, "operation", None)
+    assert described is None or described.body is shape, "a body that its route does not describe"
     body = await read_body(req, limit)
     if body and media_type(req) != JSON:
         raise Refused("WrongContentType", f"send {JSON}")
@@ -132,18 +182,31 @@ async def read_json(req: Request, shape: type[T], limit: int) -> T:
 
 
 def answer(resp: Response, value: Any, status: int = 200) -> None:
+    described = getattr(resp.context, "operation", None)
+    expected = None if described is None else described.answers.get(status)
+    # Only a report that is made above this layer has no type here, but its media type.
+    assert described is None or expected is type(value) or getattr(expected, "media", "") == JSON, "not as described"
     resp.status = status
     resp.content_type = JSON
     resp.data = encode(value)
 
 
-def query_int(req: Request, name: str, least: int, most: int, default: int | None = None) -> int:
-    """A number from the query string. Raises Refused(BadParameter)."""
-    text = req.get_param(name)
-    if text is None and default is not None:
-        return default
-    if text is None or not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise Refused("BadParameter", f"{name} must be a number")
-    if not least <= int(text) <= most:
-        raise Refused("BadParameter", f"{name} must be from {least} to {most}")
-    return int(text)
+def read_query(req: Request, shape: type[S]) -> S:
+    """The query string as `shape`, whose fields all have defaults or are needed. Raises Refused(BadParameter).
+
+    `consistency` is every GET's and was dealt with before.
+    """
+    given = {name: value for name, value in req.params.items() if name != "consistency" or req.method not in READS}
+    if not all(isinstance(value, str) for value in given.values()):
+        raise Refused("BadParameter", "a parameter is given more than once")
+    try:
+        return msgspec.convert(given, shape, strict=False, dec_hook=_decode_hook)
+    except msgspec.ValidationError as error:
+        raise Refused("BadParameter", str(error)) from error
+
+
+def query_of(req: Request, shape: type[S]) -> S:
+    """What `read_query` made of the query string before the responder ran."""
+    query = req.context.query
+    assert isinstance(query, shape), "a query that its route does not describe"
+    return query

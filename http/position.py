@@ -8,6 +8,7 @@ from time import monotonic
 
 from ..ledger.client import LedgerClient
 from ..ledger.submit import Unavailable
+from .problems import Refused
 
 log = logging.getLogger("ballot.http")
 
@@ -42,10 +43,15 @@ class Position:
             log.debug("no status from the ledger process", extra={"reason": str(error)})
 
     async def reach(self, index: int, timeout_s: float) -> None:
-        """Returns once this node has applied `index`. Raises Unavailable."""
+        """Returns once this node has applied `index`. Raises Unavailable, Refused(BadRange).
+
+        A majority is asked how far the log is: an index beyond that was made up, and is not worth waiting for.
+        """
         if index <= self.index:
             return
         try:
-            self.note(await self._ledger.wait(index, timeout_s))
+            self.note(await self._ledger.read_index(timeout_s))
         except Unavailable as error:
             raise Unavailable(f"this node has not got to entry {index} yet") from error
+        if index > self.index:
+            raise Refused("BadRange", "Ledger-Index is beyond the end of the log")

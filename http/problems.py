@@ -25,6 +25,7 @@ RETRY_AFTER_S = 1
 # The refusals of voting/decisions come through under their own names; the others are made in this folder.
 REFUSALS: Mapping[str, tuple[int, str]] = {
     "MalformedBody": (400, "The body cannot be read"),
+    "MalformedRequest": (400, "This is not HTTP as it should be"),
     "BadParameter": (400, "A parameter or header makes no sense"),
     "LinkableRequest": (400, "The request could be linked to a person"),
     "NotAuthenticated": (401, "An access token is needed"),
@@ -45,6 +46,8 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "NoCheckpoint": (404, "There is no checkpoint yet"),
     "NoMailbox": (404, "There is no mailbox here"),
     "MethodNotAllowed": (405, "The method is not allowed here"),
+    "NotAcceptable": (406, "There is no answer of a type that is accepted"),
+    "RequestTimeout": (408, "The request took too long to arrive"),
     "AddressTaken": (409, "The address has an account"),
     "AlreadyCast": (409, "The credential was spent on another ballot"),
     "AlreadyIssued": (409, "A credential was issued before"),
@@ -67,6 +70,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "ElectionCancelled": (410, "The election was cancelled"),
     "BodyTooLarge": (413, "The body is too large"),
     "TooLarge": (413, "The ledger takes no entry as large as this"),
+    "AddressTooLong": (414, "The address is too long"),
     "WrongContentType": (415, "The content type is not taken here"),
     "BadAddress": (422, "The address cannot be used"),
     "BadCredential": (422, "The credential is not valid"),
@@ -75,17 +79,21 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "BadRange": (422, "There is no such range of the log"),
     "BadRequest": (422, "The request is not acceptable"),
     "BadSignature": (422, "A signature does not verify"),
+    "IdempotencyKeyReused": (422, "The Idempotency-Key was sent with another request before"),
     "MalformedCommand": (422, "The ledger cannot read this"),
     "MalformedBallot": (422, "The bytes are not a ballot"),
     "UnknownRole": (422, "There is no such role"),
     "WeakKey": (422, "The key is weak"),
     "WeakPassword": (422, "The password cannot be used"),
     "TooManyRequests": (429, "Too many requests"),
+    "HeadersTooLarge": (431, "There are too many headers, or too large ones"),
     "InternalError": (500, "Something went wrong here"),
+    "UnknownTransferCoding": (501, "The transfer coding is not known here"),
+    "TooManyConnections": (503, "Too many connections"),
     "Unavailable": (503, "The ledger does not answer now"),
     "VoteInProgress": (503, "The same request is in progress"),
 }
-_OF_STATUS = {400: "MalformedBody", 404: "NotFound", 405: "MethodNotAllowed", 413: "BodyTooLarge"}
+_OF_STATUS = {400: "MalformedRequest", 404: "NotFound", 405: "MethodNotAllowed", 413: "BodyTooLarge"}
 
 
 class Refused(Exception):
@@ -153,6 +161,9 @@ async def answer_error(req: Request, resp: Response, error: Exception, params: M
         resp.set_header("WWW-Authenticate", "Bearer")
     resp.set_headers(refused.headers)
     req.context.refusal = refused.refusal
+    described = getattr(req.context, "operation", None)
+    if described is not None and refused.refusal not in described.may_refuse:
+        log.error("a refusal that its route does not describe", extra={"refusal": refused.refusal})
     if refused.status == 500:
         log.error("unforeseen error", exc_info=error, extra={"route": req.uri_template})
     elif refused.status == 503:

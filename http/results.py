@@ -8,17 +8,25 @@ from typing import Any, cast
 
 import msgspec
 from falcon.asgi import Request, Response
+from msgspec import UNSET, UnsetType
 
 from ..ledger.entry import decode_map
 from ..projections import queries
 from ..voting.question import Question
+from .describe import Media, route
 from .drafts import decode_draft
 from .elections import Status, seen_election
-from .parse import B64, answer, encode
+from .parse import B64, Name, answer, b64, encode, query_of, unb64
 from .problems import Refused
 from .services import Services
 
 NDJSON = "application/x-ndjson"
+
+
+class BoardQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`after`: the name of the last ballot that is there already; the lines behind it follow."""
+
+    after: Name | UnsetType = UNSET
 
 
 class AttestationView(msgspec.Struct, frozen=True):
@@ -80,6 +88,15 @@ class Results:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    @route(
+        "results",
+        "The count, every round of it, and the accounting",
+        "user",
+        {200: ResultsView},
+        "UnknownElection",
+        etag=True,
+        gzip=True,
+    )
     async def on_get(self, req: Request, resp: Response, election: bytes) -> None:
         user = self._services.user(req)
         async with self._services.reading() as connection:
@@ -107,23 +124,38 @@ class Ballots:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    @route(
+        "board",
+        "The published ballots",
+        "user",
+        {200: Media(NDJSON, "one BoardLine a line, in the order of their names")},
+        "UnknownElection",
+        query=BoardQuery,
+        etag=True,
+        gzip=True,
+    )
     async def on_get(self, req: Request, resp: Response, election: bytes) -> None:
         user = self._services.user(req)
+        after = query_of(req, BoardQuery).after
+        last = unb64(after) if after else b""
         async with self._services.reading() as connection:
             row = (await seen_election(connection, election, user)).election
-            indexes = [] if row.eid is None else await queries.board_entries(connection, row.eid)
+            indexes = [] if row.eid is None else await queries.board_entries(connection, row.eid, last)
         resp.content_type = NDJSON
-        resp.stream = self._lines(indexes)
+        # The board only grows, so its length tells one state from another.
+        resp.set_header("ETag", f'W/"{b64(row.eid or b"")}.{row.published}.{after or ""}"')
+        resp.stream = self._lines(indexes, last)
 
-    async def _lines(self, indexes: list[int]) -> AsyncIterator[bytes]:
+    async def _lines(self, indexes: list[int], last: bytes) -> AsyncIterator[bytes]:
         for index in indexes:
             # A connection for each chunk: one held through the whole answer would be at the mercy of a slow reader.
             async with self._services.deps.db.connection() as connection:
                 entry = await queries.entry(connection, index)
             if entry is None:
                 raise Refused("InternalError", "a board entry is missing")
-            yield b"".join(_line(body) for body in decode_map(entry.public)["ballots"])
+            named = [(sha256(body).digest(), body) for body in decode_map(entry.public)["ballots"]]
+            yield b"".join(_line(name, body) for name, body in named if name > last)
 
 
-def _line(body: bytes) -> bytes:
-    return encode(BoardLine(B64(sha256(body).digest()), B64(body))) + b"\n"
+def _line(name: bytes, body: bytes) -> bytes:
+    return encode(BoardLine(B64(name), B64(body))) + b"\n"

@@ -13,13 +13,13 @@ from falcon.asgi import Request, Response
 from ..ledger.entry import decode_map
 from ..projections import queries
 from ..voting import commands as c
+from .describe import route
 from .elections import own_election
 from .mail import check_address
-from .parse import JSON, answer, decode, media_type, read_body
+from .parse import CSV, JSON, answer, decode, media_type, read_body
 from .problems import Refused
 from .services import Services, derive_id
 
-CSV = "text/csv"
 CHUNK = 500
 SALT_BYTES, VOTER_BYTES = 32, 16
 MOST_WEIGHT = 2**32 - 1
@@ -110,6 +110,17 @@ class RollResource:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    @route(
+        "addToRoll",
+        "Add voters, as JSON or comma-separated values",
+        "organiser",
+        {200: RollAnswer},
+        "UnknownElection NotOrganiser NotADraft",
+        body=RollBody,
+        media=(JSON, CSV),
+        example={"voters": [{"email": "ada@example.org"}, {"email": "grace@example.org", "weight": 2}]},
+        appends=True,
+    )
     async def on_post(self, req: Request, resp: Response, election: bytes) -> None:
         services = self._services
         user = services.user(req)

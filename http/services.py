@@ -29,8 +29,6 @@ from .tokens import AccessTokens, RefreshTokens
 
 log = logging.getLogger("ballot.http")
 
-MAX_KEY = 128
-
 
 class Services:
     def __init__(self, deps: Deps) -> None:
@@ -51,7 +49,7 @@ class Services:
         self.casts = Bucket(settings.votes_per_second)
         self.passwords = Passwords(settings.bcrypt_cost)
         self.outbox = Outbox(deps.mailer, settings.mail_sender)
-        self.mutex = Mutex(deps.redis, enabled=settings.mutex)
+        self.mutex = Mutex(deps.redis, node=settings.node, enabled=settings.mutex)
         self.private = PrivateReader(deps.vault)
         self.position = Position(deps.ledger)
         self.opened = OpenedElections(self.reading, self.private, deps.ledger, self.position)
@@ -92,8 +90,6 @@ def derive_id(req: Request, user: bytes, part: str = "") -> bytes:
     key = req.get_header("Idempotency-Key")
     if key is None:
         return secrets.token_bytes(16)
-    if not 1 <= len(key) <= MAX_KEY:
-        raise Refused("BadParameter", f"an Idempotency-Key has 1 to {MAX_KEY} characters")
     fields = (user, req.method.encode(), req.path.encode(), key.encode(), part.encode())
     digests = b"".join(hashlib.sha256(field).digest() for field in fields)
     return hashlib.sha256(digests).digest()[:16]

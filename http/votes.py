@@ -26,6 +26,7 @@ from ..voting.ballot import (
 )
 from ..voting.envelope import EnvelopeError, check_shape
 from ..voting.keycheck import WeakKey, check_one_use_key
+from .describe import route
 from .opened import Opened
 from .parse import B64, JSON, OCTETS, answer, b64, decode, media_type, read_body, read_json
 from .problems import Refused
@@ -107,6 +108,17 @@ class Votes:
         self._services = services
         self._limit = services.settings.max_ballot
 
+    @route(
+        "cast",
+        "Cast a ballot",
+        "nobody",
+        {200: CastView, 201: CastView},
+        "MalformedBallot UnknownElection WrongElection ElectionNotOpen ElectionClosed ElectionCancelled "
+        "AlreadyCast WeakKey BadEnvelope BadCredential BadSignature TooLarge VoteInProgress",
+        body=CastBody,
+        media=(OCTETS, JSON),
+        limited=True,
+    )
     async def on_post(self, req: Request, resp: Response) -> None:
         refuse_linkable(req)
         services = self._services
@@ -142,6 +154,15 @@ class Unused:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    @route(
+        "claimUnused",
+        "Claim that a credential was never used",
+        "nobody",
+        {200: UnusedView, 201: UnusedView},
+        "BadRequest UnknownElection NotClosed WrongElection AlreadyCast WeakKey BadCredential BadSignature TooLarge",
+        body=UnusedBody,
+        limited=True,
+    )
     async def on_post(self, req: Request, resp: Response) -> None:
         refuse_linkable(req)
         services = self._services
@@ -172,7 +193,10 @@ class BallotLookup:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    @route("ballotStatus", "What became of a ballot", "nobody", {200: BallotStatus})
     async def on_get(self, req: Request, resp: Response, name: bytes) -> None:
+        """Better not asked at all: whoever looks for a ballot on the board does not tell which one."""
+        refuse_linkable(req)
         async with self._services.reading() as connection:
             status = await queries.ballot_status(connection, name)
         answer(resp, msgspec.convert({"status": status}, BallotStatus))

@@ -184,12 +184,19 @@ async def seen(connection: Connection, election: bytes, user: bytes) -> Seen | N
     return found[0] if found else None
 
 
-async def list_seen(connection: Connection, user: bytes, *, status: str | None, before: int, limit: int) -> list[Seen]:
-    """Elections drafted before entry `before`, newest first. Drafts are shown to their organiser alone."""
+async def list_seen(
+    connection: Connection, user: bytes, *, status: str | None, before: int, limit: int, role: str | None = None
+) -> list[Seen]:
+    """Elections drafted before entry `before`, newest first. Drafts are shown to their organiser alone.
+
+    `role`: only those that the user has this part in, organiser or voter.
+    """
     where = """where elections.drafted_at < %(before)s and (%(status)t::text is null or elections.status = %(status)t)
                and (elections.status not in ('draft', 'frozen') or elections.organiser = %(user)b)
+               and (%(role)t::text is distinct from 'organiser' or elections.organiser = %(user)b)
+               and (%(role)t::text is distinct from 'voter' or roll.voter is not null)
                order by elections.drafted_at desc limit %(limit)s"""
-    values = {"user": user, "before": before, "status": status, "limit": limit}
+    values = {"user": user, "before": before, "status": status, "role": role, "limit": limit}
     return await _seen(connection, where, values)
 
 
@@ -235,10 +242,10 @@ async def ballot_status(connection: Connection, name: bytes) -> str:
     return "recorded" if recorded else "unknown"
 
 
-async def board_entries(connection: Connection, eid: bytes) -> list[int]:
-    """The entries that hold the board's chunks, in board order."""
-    query = "select distinct published_at from board where eid = %b order by published_at"
-    return await _column(connection, query, (eid,))
+async def board_entries(connection: Connection, eid: bytes, after: bytes = b"") -> list[int]:
+    """The entries that hold the board's chunks, in board order, from the first with a name behind `after`."""
+    query = "select distinct published_at from board where eid = %b and name > %b order by published_at"
+    return await _column(connection, query, (eid, after))
 
 
 # -- the log

@@ -215,9 +215,15 @@ def record(cluster: MemoryCluster, index: int) -> tuple[bytes, bytes]:
 
 
 def test_a_client_that_has_seen_more_is_not_answered_from_less() -> None:
-    ahead = ask("GET", "/api/_diag/health", headers={"Ledger-Index": "8"})
-    assert refusal(ahead) == (503, "Unavailable")
     assert ask("GET", "/api/_diag/health", headers={"Ledger-Index": "7"}).status_code == 200
+    alone = StubLedger()
+    alone.applied = None
+    assert refusal(ask("GET", "/api/_diag/health", ledger=alone, headers={"Ledger-Index": "8"})) == (503, "Unavailable")
+
+
+def test_an_index_beyond_the_end_of_the_log_is_refused_without_waiting() -> None:
+    ahead = ask("GET", "/api/_diag/health", headers={"Ledger-Index": str(2**63 - 1)})
+    assert refusal(ahead) == (422, "BadRange")
 
 
 @pytest.mark.parametrize("index", ["-1", "x", "1.0", "99999999999999999999", "٣"])

@@ -1,6 +1,7 @@
 """Bytes to typed requests and back: one spelling only."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -8,7 +9,19 @@ import msgspec
 import pytest
 from falcon.asgi import Request
 
-from ballot.http.parse import B64, B64Converter, b64, decode, encode, from_time, read_body, to_time, unb64
+from ballot.http.parse import (
+    B64,
+    GONE,
+    B64Converter,
+    b64,
+    b64_pattern,
+    decode,
+    encode,
+    from_time,
+    read_body,
+    to_time,
+    unb64,
+)
 from ballot.http.problems import Refused
 
 
@@ -79,6 +92,16 @@ def test_a_body_is_read_and_written() -> None:
         b'{"data":"AAE","number":1.5}',
         b'{"data":"AAE"} ,',
         b'{"data":"\xff"}',
+        b'{"data":"AAE","data":"AAE"}',
+        b'{"data":"AAE","d\\u0061ta":"AAI"}',
+        b'{"data":"AAE","number":1,"number":2}',
+        b'{"data":"AAE","number":1e400}',
+        b'{"data":"AAE","number":' + b"9" * 5000 + b"}",
+        b'{"data":"AAE","number":NaN}',
+        b'\xef\xbb\xbf{"data":"AAE"}',
+        b'{"data":"\\ud800"}',
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
     ],
 )
 def test_a_malformed_body_is_refused(data: bytes) -> None:
@@ -115,3 +138,57 @@ def test_a_body_in_chunks_that_is_too_large_is_refused(chunks: list[bytes]) -> N
     with pytest.raises(Refused) as caught:
         asyncio.run(read_body(chunked(chunks), 8))
     assert caught.value.refusal == "BodyTooLarge"
+
+
+def test_an_object_deep_inside_has_no_name_twice_either() -> None:
+    class Outer(msgspec.Struct):
+        inner: dict[str, int]
+
+    with pytest.raises(Refused):
+        decode(Outer, b'{"inner":{"a":1,"a":2}}')
+
+
+@pytest.mark.parametrize("length", range(1, 40))
+def test_the_pattern_of_base64url_is_its_one_spelling(length: int) -> None:
+    for data in (bytes(length), b"\xff" * length, bytes(range(length))):
+        assert re.fullmatch(b64_pattern(length), b64(data)) and re.fullmatch(b64_pattern(), b64(data))
+        assert not re.fullmatch(b64_pattern(length + 1), b64(data))
+    whole = b64(bytes(length))
+    others = [whole + "=", whole + "A", whole[:-1] + "=", *([whole[:-1] + "B"] if length % 3 else [])]
+    assert not any(re.fullmatch(b64_pattern(length), other) for other in others)
+
+
+def refused_body(request: Request, limit: int = 100) -> Refused:
+    with pytest.raises(Refused) as caught:
+        asyncio.run(read_body(request, limit))
+    return caught.value
+
+
+def test_a_packed_body_is_refused_unread() -> None:
+    request = chunked([b"x"])
+    request = Request({**request.scope, "headers": [(b"content-encoding", b"gzip")]}, request._receive)
+    refused = refused_body(request)
+    assert (refused.refusal, refused.headers["Accept-Encoding"]) == ("WrongContentType", "identity")
+
+
+def test_a_body_whose_client_goes_away_is_not_half_a_body() -> None:
+    """The framework hands out what came so far as if it were all."""
+    request = chunked([b"one,1\n"])
+    request.scope[GONE] = True
+    assert refused_body(request).refusal == "RequestTimeout"
+
+
+def test_a_body_shorter_than_announced_is_refused() -> None:
+    whole = chunked([b"12345"])
+    request = Request({**whole.scope, "headers": [(b"content-length", b"9")]}, whole._receive)
+    assert refused_body(request).refusal == "RequestTimeout"
+
+
+def test_a_body_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ballot.http.parse.BODY_TIMEOUT_S", 0.05)
+
+    async def drip() -> dict[str, object]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    assert refused_body(Request(chunked([b""]).scope, drip), 10**6).refusal == "RequestTimeout"

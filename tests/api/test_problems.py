@@ -54,7 +54,7 @@ def test_a_refusal_that_is_new_counts_as_a_conflict() -> None:
         (psycopg.OperationalError("down"), "Unavailable"),
         (falcon.HTTPNotFound(), "NotFound"),
         (falcon.HTTPMethodNotAllowed(["GET"]), "MethodNotAllowed"),
-        (falcon.HTTPBadRequest(), "MalformedBody"),
+        (falcon.HTTPBadRequest(), "MalformedRequest"),
         (KeyError("our bug"), "InternalError"),
     ],
 )

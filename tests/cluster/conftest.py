@@ -11,7 +11,8 @@ from tests.support.town import Town
 @pytest.fixture(scope="session")
 def town() -> Iterator[Town]:
     """Tests that kill a node start it again before they end."""
-    town = Town(Cluster.temporary(settings={"BALLOT_AUTH_PER_CLIENT": "0", "BALLOT_DRILLS": "1"}))
+    settings = {"BALLOT_AUTH_PER_CLIENT": "0", "BALLOT_DRILLS": "1", "BALLOT_TURNOUT_S": "4"}
+    town = Town(Cluster.temporary(settings=settings))
     try:
         town.start()
         yield town

@@ -131,3 +131,16 @@ def test_switched_off_it_asks_nobody(server: EmbeddedRedis) -> None:
             assert await redis.keys("lock:*") == []
 
     with_redis(server.url, work)
+
+
+def test_locks_are_told_by_kind_and_node_and_never_by_name(server: EmbeddedRedis) -> None:
+    async def work(redis: Redis) -> None:
+        first, second = Mutex(redis, node=1), Mutex(redis, node=2)
+        async with first.hold("cast:election:ballot"), second.hold("credential:election:voter"):
+            held = sorted(await first.held(10))
+            assert [(kind, node) for kind, node, _ in held] == [("cast", 1), ("credential", 2)]
+            assert all(0 < left <= 15_000 for _, _, left in held)
+            assert len(await first.held(1)) == 1
+        assert await first.held(10) == []
+
+    with_redis(server.url, work)

@@ -166,7 +166,7 @@ def test_an_election_is_seen_with_one_s_own_part_in_it(dsn: str) -> None:
 
 def test_elections_are_listed_newest_first_and_drafts_for_their_organiser_alone(dsn: str) -> None:
     async def listed(connection: AsyncConnection[Any], user: bytes, **options: Any) -> list[int]:
-        given = {"status": None, "before": 1000, "limit": 10, **options}
+        given = {"status": None, "role": None, "before": 1000, "limit": 10, **options}
         return [seen.election.drafted_at for seen in await queries.list_seen(connection, user, **given)]
 
     async def work(connection: AsyncConnection[Any]) -> None:
@@ -175,6 +175,10 @@ def test_elections_are_listed_newest_first_and_drafts_for_their_organiser_alone(
         assert await listed(connection, ANN, limit=2) == [5, 4]
         assert await listed(connection, ANN, before=4) == [3]
         assert await listed(connection, ANN, status="open") == [4]
+        assert await listed(connection, ANN, role="organiser") == [5, 4]
+        assert await listed(connection, ANN, role="voter") == [4]
+        assert await listed(connection, BOB, role="organiser") == [3]
+        assert await listed(connection, BOB, role="organiser", status="open") == []
 
     reading(dsn, work)
 
@@ -202,6 +206,9 @@ def test_what_became_of_a_ballot_is_told(dsn: str, name: bytes, status: str) -> 
 
 def test_the_entries_of_a_board_come_in_order(dsn: str) -> None:
     assert reading(dsn, lambda connection: queries.board_entries(connection, b"f" * 32)) == [6, 7]
+    # From a ballot on, only the entries with later names: "m" is in entry 6, "n" in entry 7.
+    assert reading(dsn, lambda connection: queries.board_entries(connection, b"f" * 32, b"m" * 32)) == [7]
+    assert reading(dsn, lambda connection: queries.board_entries(connection, b"f" * 32, NAME)) == []
 
 
 def test_entries_come_in_order_up_to_a_size_but_always_one(dsn: str) -> None:
