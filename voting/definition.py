@@ -111,12 +111,13 @@ def check_questions(questions: Sequence[Question]) -> None:
 
 def pad_length(questions: Sequence[Question]) -> int:
     """The least multiple of 64 bytes that holds the 2-byte length and the longest valid choice."""
-    longest = encode_choice([_longest_answer(question) for question in questions])
+    longest = encode_choice([longest_answer(question) for question in questions])
     steps = -(-(LENGTH_PREFIX + len(longest)) // PAD_STEP)
     return steps * PAD_STEP
 
 
-def _longest_answer(question: Question) -> Sequence[int | str]:
+def longest_answer(question: Question) -> Sequence[int | str]:
+    """The valid answer whose document is the longest."""
     return write_in.longest(question, METHODS[question.method].longest_answer(question))
 
 

@@ -83,7 +83,7 @@ class Schulze:
         winners, tie = _elect(better, seats_of(question), lot) if total > blank else ([], None)
         entry = round_entry(1, {option: len(better[option]) for option in options}, elected=winners)
         rounds = [entry if tie is None else entry | {"tie": tie}]
-        paths = [[links[strength[a][b]] for b in options] for a in options]
+        paths = [[list(links[strength[a][b]]) for b in options] for a in options]
         margin = _margin(paths, winners)
         return result(question, total, blank, rounds, winners, margin) | {"pairwise": pairwise, "paths": paths}
 
@@ -155,7 +155,7 @@ def _elect(better: Sequence[set[int]], seats: int, lot: Lot) -> tuple[list[int],
     return winners, None
 
 
-def _margin(paths: Sequence[Sequence[Link]], winners: Sequence[int]) -> int:
+def _margin(paths: Sequence[Sequence[Sequence[int]]], winners: Sequence[int]) -> int:
     losers = [option for option in range(len(paths)) if option not in winners]
     if not winners or not losers:
         return 0
@@ -164,6 +164,6 @@ def _margin(paths: Sequence[Sequence[Link]], winners: Sequence[int]) -> int:
     )
 
 
-def _support(link: Link) -> int:
+def _support(link: Sequence[int]) -> int:
     support, opposition = link
     return support if support > opposition else 0
