@@ -34,7 +34,7 @@ def _rounds(names: Sequence[str], result: Mapping[str, Any]) -> Table:
     table = Table(title=f"the count: {result['method']}, {result['ballots']} ballots, {result['blank']} blank")
     table.add_column("option")
     for entry in rounds:
-        table.add_column(f"round {entry['round']}", justify="right")
+        table.add_column("better than" if "pairwise" in result else f"round {entry['round']}", justify="right")
     for number in sorted(map(int, rounds[0]["votes"]), key=lambda number: _standing(rounds, number)):
         table.add_row(names[number], *(_cell(entry, number) for entry in rounds))
     table.add_section()
