@@ -23,7 +23,7 @@ from .ballot_file import BallotFile, BallotFileError, read_ballot_file
 @click.option("--max-choices", type=click.IntRange(1), help="Marks a ballot may have. Default: the most that one has.")
 @click.option("--rule", "rules", multiple=True, metavar="NAME=VALUE", help="A rule of the method; repeat for more.")
 @click.option("--grade", "grades", multiple=True, help="A grade of the scale, the best first; repeat for more.")
-@click.option("--lot", "seed", metavar="HEX", help='The seed of the lots: "lot" in the count of an election.')
+@click.option("--lot", "seed", metavar="HEX", help="The seed of the lots, 32 bytes. Default: zeros.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result document instead of tables.")
 def count_command(
     file: Path,

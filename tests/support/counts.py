@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ballot.voting.counting import METHODS, NO_SEED, Tally
 from ballot.voting.counting.lot import Lot
 from ballot.voting.counting.method import NO_NUMBER, Answer, Form
-from ballot.voting.definition import check_questions
+from ballot.voting.definition import DefinitionError, check_questions
 from ballot.voting.question import Question
 
 Ballots = list[tuple[Answer, int]]
@@ -27,6 +27,14 @@ def question(method: str, options: int, **rules: int | bool) -> Question:
     asked = Question("?", method, names, most, dict(rules), grades)
     check_questions([asked])
     return asked
+
+
+def takes_seats(method: str) -> bool:
+    try:
+        question(method, 2, seats=2)
+    except DefinitionError:
+        return False
+    return True
 
 
 def count(asked: Question, ballots: Iterable[tuple[Answer, int]], lot: Lot = IN_ORDER) -> dict[str, Any]:
@@ -76,7 +84,7 @@ def answers(asked: Question) -> st.SearchStrategy[Answer]:
 def elections(draw: st.DrawFn, method: str, most_options: int = 5) -> tuple[Question, Ballots]:
     """A question and up to a dozen kinds of ballots on it."""
     options = draw(st.integers(1, most_options))
-    seats = {} if method == "irv" else {"seats": draw(st.integers(1, options))}
+    seats = {"seats": draw(st.integers(1, options))} if takes_seats(method) else {}
     asked = question(method, options, **seats)
     ballots = draw(st.lists(st.tuples(answers(asked), st.integers(1, 6)), max_size=12))
     return asked, ballots
