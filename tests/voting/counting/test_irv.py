@@ -115,6 +115,12 @@ def test_a_tie_is_broken_by_the_latest_earlier_round_that_differs() -> None:
     assert second["tie"] == {"options": [1, 2], "chosen": [1], "broken_by": "earlier_round"}
 
 
+def test_of_earlier_rounds_that_differ_the_latest_decides() -> None:
+    # Option 1 is ahead of 2 in round 1, behind in round 2, level in round 3.
+    ballots: Ballots = [((0,), 7), ((1,), 5), ((2,), 4), ((3, 2), 2), ((4, 1), 1), ((4, 0), 2)]
+    assert count(5, ballots)["rounds"][2]["tie"] == {"options": [1, 2], "chosen": [1], "broken_by": "earlier_round"}
+
+
 def test_a_tie_that_no_round_breaks_is_broken_by_the_lot_which_says_so() -> None:
     for lot in ((0, 1), (1, 0)):
         result = IRV.count(question(2), [((0,), 2), ((1,), 2)], lot)

@@ -95,6 +95,12 @@ def test_a_tie_for_exclusion_goes_by_the_latest_earlier_stage_that_differs() -> 
     assert result["rounds"][1]["tie"] == {"options": [1, 2], "chosen": [1], "broken_by": "earlier_round"}
 
 
+def test_of_earlier_stages_that_differ_the_latest_decides() -> None:
+    # B is ahead of C in stage 1, behind in stage 2, level in stage 3.
+    entry = election("7 A 5 B 4 C 2 DC 1 EB 2 EA", "ABCDE", 1, lot="BCADE")["rounds"][2]
+    assert entry["tie"] == {"options": [1, 2], "chosen": [1], "broken_by": "earlier_round"}
+
+
 def test_a_tie_for_exclusion_that_no_stage_breaks_goes_by_lot_the_last_leaves() -> None:
     for lot, out in (("ABC", 2), ("CAB", 1)):
         entry = election("3 A 2 B 2 C", "ABC", 1, lot)["rounds"][0]
