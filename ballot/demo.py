@@ -53,7 +53,7 @@ def run_demo(cluster: Cluster, ballots: int, seed: int) -> int:
                 found = asyncio.run(_Demo(cluster, sample, drawn, show, Path(folder)).run())
         finally:
             cluster.stop()
-    return conclude(show, sample.question.options, found)
+    return conclude(show, sample.question, found)
 
 
 class _Demo:
@@ -168,7 +168,11 @@ class _Demo:
             casting=casting,
             board=seen,
             results=results,
-            expected=count_election([self._sample.question], [[answer] for answer in self._drawn]),
+            expected=count_election(
+                [self._sample.question],
+                [[answer] for answer in self._drawn],
+                bytes.fromhex(results["tally"]["lot"]),
+            ),
             index=index,
             digests=digests,
             report=report,

@@ -15,11 +15,13 @@ from .client.trust import Untrusted
 from .client.vote import Election
 from .client.voter import NotReady, Voter
 from .demo_casting import Casting
-from .demo_show import Show, print_facts, print_rounds
+from .demo_show import Show, print_facts
 from .replay.audit import audit
 from .replay.export import read_export
 from .replay.report import Report
+from .replay.show_count import print_count
 from .voting.ballot import parse_ballot
+from .voting.question import Question
 
 AGREE_TIMEOUT_S = 60.0
 POLL_S = 0.2
@@ -128,10 +130,10 @@ def facts(found: Findings) -> list[tuple[str, str, bool]]:
     ]
 
 
-def conclude(show: Show, options: Sequence[str], found: Findings) -> int:
+def conclude(show: Show, question: Question, found: Findings) -> int:
     """Prints everything, the verdict last; the exit status."""
     for result in found.results["tally"]["questions"]:
-        print_rounds(show.console, options, result)
+        print_count(show.console, question, result)
     print_facts(show.console, facts(found))
     for finding in found.report.findings:
         show.console.print(

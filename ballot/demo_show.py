@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -72,32 +72,3 @@ def print_facts(console: Console, facts: Sequence[tuple[str, str, bool]]) -> Non
     for what, value, fine in facts:
         table.add_row(what, value if fine else f"[red]{value}")
     console.print(table)
-
-
-def print_rounds(console: Console, options: Sequence[str], result: Mapping[str, Any]) -> None:
-    """A count of several rounds: one row an option, one column a round."""
-    rounds = result["rounds"]
-    table = Table(title=f"the count: {result['method']}, {result['ballots']} ballots, {result['blank']} blank")
-    table.add_column("option")
-    for entry in rounds:
-        table.add_column(f"round {entry['round']}", justify="right")
-    first = rounds[0]["votes"]
-    for option in sorted(map(int, first), key=lambda option: (-_last_round(rounds, option), -first[str(option)])):
-        table.add_row(options[option], *(_cell(entry, option) for entry in rounds))
-    table.add_section()
-    table.add_row("inactive", *(str(sum(entry["inactive"].values())) for entry in rounds))
-    table.add_row("needed to win", *(str(entry["threshold"]) for entry in rounds))
-    console.print(table)
-
-
-def _last_round(rounds: Sequence[Mapping[str, Any]], option: int) -> int:
-    return sum(str(option) in entry["votes"] for entry in rounds)
-
-
-def _cell(entry: Mapping[str, Any], option: int) -> str:
-    votes = entry["votes"].get(str(option))
-    if votes is None:
-        return ""
-    if option in entry["elected"]:
-        return f"[green]{votes} ✓"
-    return f"[dim]{votes} out" if option in entry["eliminated"] else str(votes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,9 +27,13 @@ class Organiser:
         reply = await self._api.ask("POST", "/api/elections", fields)
         return unb64(reply.json()["id"])
 
-    async def upload_roll(self, election: bytes, addresses: Iterable[str]) -> dict[str, Any]:
-        """Adds voters of weight 1 to the roll: {accepted, already, refused: [{line, value, reason}], roll_size}."""
-        lines = "".join(f"{address}\n" for address in ("email", *addresses))
+    async def upload_roll(self, election: bytes, voters: Iterable[str] | Mapping[str, int]) -> dict[str, Any]:
+        """Adds voters by address, with their weights or with 1 each.
+
+        Answers {accepted, already, refused: [{line, value, reason}], roll_size}.
+        """
+        weights = voters.items() if isinstance(voters, Mapping) else ((address, 1) for address in voters)
+        lines = "".join(["email,weight\n", *(f"{address},{weight}\n" for address, weight in weights)])
         path = f"/api/elections/{b64(election)}/roll"
         answer: dict[str, Any] = (await self._api.ask("POST", path, body=lines.encode(), media="text/csv")).json()
         return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -13,27 +13,36 @@ from ..ledger.frame import frame, frame_hash
 from ..voting.ballot import cast_frame, credential_message, parse_ballot
 from ..voting.blind import PREFIX_BYTES, blind, finalize, prepare
 from ..voting.choice import decode_choice, encode_choice
+from ..voting.counting import Choice
 from ..voting.definition import DefinitionError, ElectionDefinition, decode_definition, election_id
 from ..voting.envelope import Context, ballot_id, seal
+from ..voting.write_in import normal_form
 from .trust import Trust, Untrusted
 from .wallet import Secrets
 
 
 @dataclass(frozen=True)
 class Election:
-    """An election that this client believes in. `id` is the 16-byte id of its draft, `eid` its definition's hash."""
+    """An election that this client believes in. `id` is the 16-byte id of its draft, `eid` its definition's hash.
+
+    `weight` is what the node says our ballot weighs. A node that lies about it gains nothing unseen: the credential
+    fails to verify, or it is signed with another key than the public roll demands, which every audit reports.
+    """
 
     id: bytes
     eid: bytes
     definition: ElectionDefinition
+    weight: int | None = None
 
     @property
     def registrar(self) -> bytes:
-        """The modulus that signs credentials. Raises Untrusted with several weight classes: ours is not known."""
+        """The modulus that signs credentials of our weight. Raises Untrusted when there is none."""
         registrars = self.definition.registrars
-        if len(registrars) != 1:
-            raise Untrusted("the election has several registrar keys")
-        return bytes.fromhex(registrars[0].n)
+        moduli = {registrar.weight: registrar.n for registrar in registrars}
+        modulus = registrars[0].n if len(registrars) == 1 else moduli.get(self.weight or 0)
+        if modulus is None:
+            raise Untrusted("the election has no registrar key for our weight")
+        return bytes.fromhex(modulus)
 
     def context(self, bpk: bytes) -> Context:
         """What a ballot under this key is sealed in."""
@@ -41,7 +50,9 @@ class Election:
         return Context(self.eid, ballot_id(bpk), self.definition.k, trustees, self.definition.pad_len)
 
 
-def believe(trust: Trust, election: bytes, data: bytes, eid: bytes, entry: Entry) -> Election:
+def believe(
+    trust: Trust, election: bytes, data: bytes, eid: bytes, entry: Entry, weight: int | None = None
+) -> Election:
     """The election whose definition a node showed, once it is shown to be what everybody else sees.
 
     `entry` is proven to be in the log (`Trust.entry`). Raises Untrusted unless it opened this election with exactly
@@ -58,7 +69,7 @@ def believe(trust: Trust, election: bytes, data: bytes, eid: bytes, entry: Entry
         raise Untrusted(str(error)) from error
     if (definition.origin, definition.genesis) != (trust.origin, trust.genesis_hash.hex()):
         raise Untrusted("the election belongs to another log")
-    return Election(election, eid, definition)
+    return Election(election, eid, definition, weight)
 
 
 def identity_proof(identity: RSAPrivateKey, user: bytes) -> bytes:
@@ -92,15 +103,16 @@ def unblind(election: Election, secrets: Secrets, bpk: bytes, blind_sig: bytes) 
     return finalize(election.registrar, prepared, blind_sig, int.from_bytes(secrets.inverse, "big"))
 
 
-def seal_ballot(
-    election: Election, ballot_key: RSAPrivateKey, secrets: Secrets, answers: Sequence[Sequence[int]]
-) -> bytes:
-    """F(ballot, cast, sig) with these answers, one list a question. Raises InvalidChoice.
+def seal_ballot(election: Election, ballot_key: RSAPrivateKey, secrets: Secrets, answers: Choice) -> bytes:
+    """F(ballot, cast, sig) with these answers, one list a question, written names in any spelling.
 
-    Sealed anew it would be another ballot: to be stored before it is sent, and sent again as it is.
+    Sealed anew it would be another ballot: to be stored before it is sent, and sent again as it is. Raises
+    InvalidChoice.
     """
     bpk = rsa.modulus(ballot_key)
-    choice = encode_choice(answers)
+    choice = encode_choice(
+        [[normal_form(mark) if isinstance(mark, str) else mark for mark in answer] for answer in answers]
+    )
     decode_choice(election.definition.questions, choice)
     envelope = seal(election.context(bpk), choice)
     cast = cast_frame(election.eid, bpk, secrets.prefix, secrets.credential, envelope)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from ..ledger import rsa
+from ..voting.counting import Choice
 from . import vote
 from .account import Account
 from .api import Reply, b64, unb64
@@ -64,7 +64,7 @@ class Voter:
         except (TypeError, ValueError) as error:
             raise Untrusted("the election shown does not parse") from error
         entry = await self.log.entry(int(fields["opened_at"]))
-        return vote.believe(self.log.trust, election, data, eid, entry)
+        return vote.believe(self.log.trust, election, data, eid, entry, fields.get("weight"))
 
     async def ask_credential(self, election: vote.Election) -> None:
         """Gets the credential for a ballot key of its own. Raises Refused, NoAnswer, BlindError."""
@@ -79,7 +79,7 @@ class Voter:
         credential = vote.unblind(election, secrets, bpk, unb64(reply.json()["blind_sig"]))
         self._keep(msgspec.structs.replace(secrets, credential=credential))
 
-    def fill_in(self, election: vote.Election, answers: Sequence[Sequence[int]]) -> bytes:
+    def fill_in(self, election: vote.Election, answers: Choice) -> bytes:
         """Seals, signs and stores the ballot; its bytes, ready to be cast. A ballot once sealed stays as it is.
 
         Raises NotReady without a credential, InvalidChoice.

@@ -45,7 +45,10 @@ class ElectionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ElectionView(msgspec.Struct, frozen=True):
-    """An election as its users see it; `definition` is the exact bytes that `eid` is the hash of."""
+    """An election as its users see it; `definition` is the exact bytes that `eid` is the hash of.
+
+    `weight` is what the user's own ballot weighs, if the user is on the roll.
+    """
 
     id: B64
     title: str
@@ -62,6 +65,7 @@ class ElectionView(msgspec.Struct, frozen=True):
     cast: int
     published: int
     on_roll: bool
+    weight: int | None
     credential_issued: bool
     disputed: bool
 
@@ -92,6 +96,7 @@ def view(seen: queries.Seen) -> ElectionView:
         cast=row.cast_count,
         published=row.published,
         on_roll=seen.on_roll,
+        weight=seen.weight,
         credential_issued=seen.credential_issued,
         disputed=row.disputed,
     )

@@ -56,11 +56,15 @@ class Election:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An election as one user sees it."""
+    """An election as one user sees it. `weight` is the user's own on the roll, None for somebody who is not on it."""
 
     election: Election
-    on_roll: bool
+    weight: int | None
     credential_issued: bool
+
+    @property
+    def on_roll(self) -> bool:
+        return self.weight is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ _COLUMNS = ", ".join(
     for field in fields(Election)
 )
 _SEEN = f"""
-select {_COLUMNS}, roll.voter is not null, credentials.voter is not null
+select {_COLUMNS}, roll.weight, credentials.voter is not null
 from elections
 left join roll on roll.election = elections.election and roll.voter = %(user)b
 left join credentials on credentials.eid = elections.eid and credentials.voter = %(user)b

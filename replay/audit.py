@@ -147,6 +147,7 @@ class _Auditor:
 def _accounting(election: Election, recount: Recount) -> Accounting:
     issued, unused = len(election.issued), len(election.claimed)
     published = election.board.count
+    silent = issued - (published or election.casts) - unused
     return Accounting(
         roll=len(election.roll) or len(election.added),
         issued=issued,
@@ -155,7 +156,8 @@ def _accounting(election: Election, recount: Recount) -> Accounting:
         valid=recount.valid,
         invalid=recount.invalid,
         unused=unused,
-        silent=issued - (published or election.casts) - unused,
+        silent=silent,
+        silent_votes=recount.silent_votes(silent),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain, islice, repeat
 from typing import Any
@@ -131,6 +132,7 @@ class Recount:
         self.valid = self.invalid = 0
         self.document = b""
         self.outcomes: list[Outcome] = []
+        self._silent: dict[int, int] = {}
 
     def run(self, progress: Progress) -> None:
         election, definition = self._election, self._election.definition
@@ -139,9 +141,27 @@ class Recount:
         made = count_document(definition, election.eid, self._votes(progress))
         self.document = made
         self.outcomes = _outcomes(definition, made)
+        self._check_weights(made)
         if election.tally_at and made != election.tally:
             detail = f"the count is {_summary(made)}, published is {_summary(election.tally)}"
             self._scene.find(Level.COUNT, "TallyDiffers", election.tally_at, detail)
+
+    def _check_weights(self, made: bytes) -> None:
+        """Of no weight more ballots may count than credentials were issued for it."""
+        election = self._election
+        issued = Counter(election.roll.get(voter, 0) for voter in election.issued)
+        counted = {int(weight): ballots for weight, ballots in document.decode(made)["weights"].items()}
+        self._silent = {weight: issued[weight] - ballots for weight, ballots in counted.items()}
+        for weight, silent in self._silent.items():
+            if silent < 0 and len(counted) > 1:
+                detail = f"{counted[weight]} ballots of weight {weight} count, {issued[weight]} credentials were issued"
+                self._scene.find(Level.BALLOTS, "CredentialsMinted", election.published_at, detail)
+
+    def silent_votes(self, silent: int) -> int:
+        """What `silent` credentials that nobody has heard of could at most have been worth, as far as was counted."""
+        if len(self._silent) == 1:
+            return silent * next(iter(self._silent))
+        return sum(weight * number for weight, number in self._silent.items())
 
     def _can_open(self, definition: ElectionDefinition) -> bool:
         election = self._election
@@ -180,19 +200,11 @@ def _outcomes(definition: ElectionDefinition, made: bytes) -> list[Outcome]:
             method=question.method,
             rounds=len(result["rounds"]),
             winners=result["winners"],
-            names=[question.options[winner] for winner in result["winners"]],
-            margin=_margin(result),
+            names=[question.candidates[winner] for winner in result["winners"]],
+            margin=result["margin"],
         )
         for question, result in zip(definition.questions, results, strict=True)
     ]
-
-
-def _margin(result: dict[str, Any]) -> int:
-    last: dict[str, Any] = result["rounds"][-1]
-    winners = {str(winner) for winner in result["winners"]}
-    won = [votes for option, votes in last["votes"].items() if option in winners]
-    lost = [votes for option, votes in last["votes"].items() if option not in winners]
-    return int(min(won) - max(lost, default=0)) if won else 0
 
 
 def _summary(made: bytes) -> str:

@@ -19,6 +19,7 @@ from ..ledger.entry import EntryError
 from ..ledger.receipt import ReceiptError
 from .audit import audit as run_audit
 from .checks_count import Progress
+from .count_cli import count_command
 from .export import ExportError, read_export
 from .receipt import Confirmed, check_in_export, check_receipt, pinned
 from .report import Report
@@ -95,7 +96,11 @@ def replay() -> None:
       ballot replay audit election.ballots --genesis 5d3c...
       ballot replay rebuild election.ballots --node http://127.0.0.1:8001
       ballot replay receipt my-receipt.txt --export election.ballots
+      ballot replay count ward.blt --method stv
     """
+
+
+replay.add_command(count_command)
 
 
 @replay.command("audit")

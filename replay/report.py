@@ -61,6 +61,8 @@ class Accounting:
     """Numbers of one election. `silent` = issued - ballots - unused: credentials nobody has heard of since.
 
     A dishonest registrar could have voted for the silent, and only claims of unused credentials expose it.
+    `silent_votes` is the most that they could have been worth where ballots have weights (then also unused and invalid
+    ballots count as silent, for their weights are not told apart).
     `cast` counts entries between open and close; `published`, `valid` and `invalid` ballots on the board.
     """
 
@@ -72,12 +74,12 @@ class Accounting:
     invalid: int = 0
     unused: int = 0
     silent: int = 0
+    silent_votes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one question: the winners by number and name, and the votes between the last winner and the first loser
-    in the last round (all of the winner's where nobody is left; 0 without a winner)."""
+    """Of one question: the winners by number and name, and the margin as the count states it."""
 
     text: str
     method: str

@@ -244,7 +244,7 @@ def findings() -> Findings:
 def said(found: Findings) -> tuple[int, list[str]]:
     show = Show()
     show.console = Console(file=io.StringIO(), width=120)
-    status = conclude(show, QUESTION.options, found)
+    status = conclude(show, QUESTION, found)
     assert isinstance(show.console.file, io.StringIO)
     return status, show.console.file.getvalue().splitlines()
 
@@ -257,8 +257,9 @@ def test_the_verdict_is_the_last_line() -> None:
 
 def test_the_rounds_are_shown_option_by_option() -> None:
     _, lines = said(findings())
-    (ada,) = (line for line in lines if "Ada" in line)
+    (ada,) = (line for line in lines if "Ada" in line and "✓" in line)
     assert "2 ✓" in ada
+    assert "elected: Ada   margin: 1" in lines
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,18 @@ from collections.abc import Sequence
 import msgspec
 
 from ..ledger.frame import frame_hash
-from . import document
+from . import document, write_in
 from .choice import encode_choice
 from .counting import METHODS
+from .counting.method import MOST_POINTS, Form
 from .question import DefinitionError as DefinitionError
 from .question import Question as Question
 
 VERSION = 1
 MAX_QUESTIONS = 50
 MAX_OPTIONS = 200
+MAX_FIGURES = 200_000
+"""Sum of squares of the numbers of candidates: a result has about as many figures, and must fit into one entry."""
 MAX_TITLE = 200
 MAX_TEXT = 2000
 MAX_NAME = 200
@@ -102,13 +105,20 @@ def check_questions(questions: Sequence[Question]) -> None:
             _check_question(question)
         except DefinitionError as error:
             raise DefinitionError(f"question {number}: {error}") from error
+    if sum(len(question.candidates) ** 2 for question in questions) > MAX_FIGURES:
+        raise DefinitionError("the questions have too many options together for one count")
 
 
 def pad_length(questions: Sequence[Question]) -> int:
     """The least multiple of 64 bytes that holds the 2-byte length and the longest valid choice."""
-    longest = encode_choice([METHODS[question.method].longest_answer(question) for question in questions])
+    longest = encode_choice([longest_answer(question) for question in questions])
     steps = -(-(LENGTH_PREFIX + len(longest)) // PAD_STEP)
     return steps * PAD_STEP
+
+
+def longest_answer(question: Question) -> Sequence[int | str]:
+    """The valid answer whose document is the longest."""
+    return write_in.longest(question, METHODS[question.method].longest_answer(question))
 
 
 def check_definition(definition: ElectionDefinition) -> None:
@@ -126,6 +136,9 @@ def check_definition(definition: ElectionDefinition) -> None:
     _check_keys(definition)
     if not 0 <= definition.roll.size <= document.MAX_INTEGER:
         raise DefinitionError("the size of the roll is out of range")
+    heaviest = max(registrar.weight for registrar in definition.registrars)
+    if definition.roll.size * heaviest * MOST_POINTS > document.MAX_INTEGER:
+        raise DefinitionError("the weights are too large for an exact count of so many voters")
     _check_hex("the root of the roll", definition.roll.root, 32)
     _check_text("the origin", definition.origin, MAX_NAME)
     _check_hex("the genesis hash", definition.genesis, 32)
@@ -154,17 +167,28 @@ def _check_keys(definition: ElectionDefinition) -> None:
 
 def _check_question(question: Question) -> None:
     _check_text("the text", question.text, MAX_TEXT)
-    if not 1 <= len(question.options) <= MAX_OPTIONS:
-        raise DefinitionError(f"a question has 1 to {MAX_OPTIONS} options, not {len(question.options)}")
-    for option in question.options:
-        _check_text("an option", option, MAX_NAME)
-    # Two spellings of the same letters look the same on a ballot.
-    if len({unicodedata.normalize("NFC", option) for option in question.options}) != len(question.options):
-        raise DefinitionError("two options have the same name")
+    if not question.options or len(question.candidates) > MAX_OPTIONS:
+        raise DefinitionError(f"a question has 1 to {MAX_OPTIONS} options, not {len(question.candidates)}")
+    _check_names("option", question.options + question.declared)
+    _check_names("grade", question.grades)
     method = METHODS.get(question.method)
     if method is None:
         raise DefinitionError(f"method {question.method!r} is not one of {', '.join(METHODS)}")
+    if question.write_ins and method.form is not Form.LIST:
+        raise DefinitionError(f"no names can be written in where {question.method} wants a number for every option")
+    if question.grades and method.form is not Form.GRADES:
+        raise DefinitionError(f"{question.method} has no grades")
     method.check_question(question)
+    write_in.check_names(question)
+
+
+def _check_names(what: str, names: Sequence[str]) -> None:
+    article = "an" if what == "option" else "a"
+    for name in names:
+        _check_text(f"{article} {what}", name, MAX_NAME)
+    # Two spellings of the same letters look the same on a ballot.
+    if len({unicodedata.normalize("NFC", name) for name in names}) != len(names):
+        raise DefinitionError(f"two {what}s have the same name")
 
 
 def _check_text(what: str, text: str, limit: int) -> None:

@@ -7,15 +7,18 @@ compared byte for byte:
       "version": 1,
       "election": "<eid in hex>",
       "ballots": {"published": n, "valid": n, "invalid": n},
+      "weights": {"1": n},      valid ballots by the weight of their registrar key
+      "lot": "<32 bytes in hex>",   the seed of all lots, see `counting.lot`
       "questions": [...]        one result a question, see `counting.method`
     }
 
-`ballots` counts ballots; the votes inside `questions` are in the unit of the weights.
+`ballots` and `weights` count ballots; the votes inside `questions` are in the unit of the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -23,7 +26,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from . import document
 from .ballot import Ballot, BallotError, parse_ballot, verify_credential
 from .choice import InvalidChoice, decode_choice
-from .counting import count_weighted
+from .counting import Tally
+from .counting.lot import Seed
 from .definition import ElectionDefinition
 from .envelope import Context, InvalidEnvelope, Opened, open_with_keys, open_with_seed
 
@@ -43,7 +47,7 @@ class Vote:
     """A valid ballot. `seed` proves its opening to anybody; `weight` is that of the key that signed its credential."""
 
     seed: bytes
-    answers: list[list[int]]
+    answers: list[list[int | str]]
     weight: int
 
 
@@ -137,24 +141,24 @@ def seeds_of(votes: Iterable[Vote | None]) -> list[bytes]:
 
 def count_document(definition: ElectionDefinition, eid: bytes, votes: Iterable[Vote | None]) -> bytes:
     """The count, from all ballots of the board in any order, None for an invalid one. `votes` is read once."""
-    tally = _Tally()
-    questions = count_weighted(definition.questions, tally.valid_of(votes))
-    ballots = {"published": tally.valid + tally.invalid, "valid": tally.valid, "invalid": tally.invalid}
+    tally, lot = Tally(definition.questions), Seed()
+    weights = Counter({registrar.weight: 0 for registrar in definition.registrars})
+    invalid = 0
+    for vote in votes:
+        if vote is None:
+            invalid += 1
+            continue
+        tally.add(vote.answers, vote.weight)
+        lot.add(vote.seed)
+        weights[vote.weight] += 1
+    valid = weights.total()
     return document.encode(
-        {"version": TALLY_VERSION, "election": eid.hex(), "ballots": ballots, "questions": questions}
+        {
+            "version": TALLY_VERSION,
+            "election": eid.hex(),
+            "ballots": {"published": valid + invalid, "valid": valid, "invalid": invalid},
+            "weights": {str(weight): count for weight, count in weights.items()},
+            "lot": lot.digest().hex(),
+            "questions": tally.results(lot.digest()),
+        }
     )
-
-
-class _Tally:
-    """Counts ballots as they pass by, so that a board need not be in memory."""
-
-    def __init__(self) -> None:
-        self.valid = self.invalid = 0
-
-    def valid_of(self, votes: Iterable[Vote | None]) -> Iterator[tuple[list[list[int]], int]]:
-        for vote in votes:
-            if vote is None:
-                self.invalid += 1
-            else:
-                self.valid += 1
-                yield vote.answers, vote.weight

@@ -23,6 +23,15 @@ def test_a_draft_goes_there_and_back() -> None:
     assert decode_draft(encode_draft(DRAFT)) == DRAFT
 
 
+def test_a_draft_keeps_grades_lines_for_names_and_declared_names() -> None:
+    text = b'{"title":"T","questions":[{"text":"Who?","method":"stv","options":["A","B"],"max_choices":2,"write_ins":1,'
+    text += b'"declared":["C"]},{"text":"What?","method":"majority_judgement","options":["X"],"max_choices":1,'
+    text += b'"grades":["Good","Bad"]}]}'
+    draft = decode_draft(encode_draft(draft_of(decode(DraftBody, text))))
+    assert (draft.questions[0].write_ins, draft.questions[0].declared) == (1, ["C"])
+    assert draft.questions[1].grades == ["Good", "Bad"]
+
+
 def test_times_that_are_left_out_are_none() -> None:
     body = decode(DraftBody, b'{"title":"T","questions":[]}')
     assert draft_of(body) == Draft("T", [], 0, 0)

@@ -95,6 +95,7 @@ def test_an_election_is_drafted_filled_opened_and_closed() -> None:
         election = await organiser.draft("Title", [Question("Yes?", "plurality", ["Yes", "No"], 1)])
         assert election == ID
         await organiser.upload_roll(election, ["a@example.org", "b@example.org"])
+        await organiser.upload_roll(election, {"c@example.org": 7})
         assert await organiser.open(election) == {"status": "open"}
         assert await organiser.close(election) == {"status": "closed"}
         assert await organiser.wait_for(election, ["tallied"], 5) == {"status": "tallied"}
@@ -103,7 +104,8 @@ def test_an_election_is_drafted_filled_opened_and_closed() -> None:
     asyncio.run(use())
     question = {"text": "Yes?", "method": "plurality", "options": ["Yes", "No"], "max_choices": 1, "rules": {}}
     assert json.loads(line.asked[0][2]) == {"title": "Title", "questions": [question]}
-    assert line.asked[1][2] == b"email\na@example.org\nb@example.org\n"
+    assert line.asked[1][2] == b"email,weight\na@example.org,1\nb@example.org,1\n"
+    assert line.asked[2][2] == b"email,weight\nc@example.org,7\n"
 
 
 def test_waiting_for_a_status_ends() -> None:

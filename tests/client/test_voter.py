@@ -5,6 +5,7 @@ import json
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from ballot.client.account import Account
@@ -19,7 +20,7 @@ from ballot.ledger.frame import frame, frame_hash
 from ballot.voting.ballot import parse_ballot, verify_credential, verify_signature
 from ballot.voting.blind import BlindError
 from ballot.voting.choice import InvalidChoice, decode_choice
-from ballot.voting.definition import Registrar, election_id
+from ballot.voting.definition import Registrar, election_id, pad_length
 from ballot.voting.envelope import open_with_keys
 from tests.support.registrar import (
     ELECTION,
@@ -211,6 +212,46 @@ def test_an_election_id_of_other_bytes_is_refused(scene: Scene) -> None:
     scene.line.spoil = {"eid": "A" * 43}
     with pytest.raises(Untrusted, match="hash of the definition"):
         run(scene.voter.fetch_election(ELECTION))
+
+
+def weighted(scene: Scene, told: int | None) -> None:
+    """Two classes of weight, the voter in the heavier one, and a node that says which it is."""
+    registrars = [Registrar(1, rsa.modulus(long_key(2)).hex()), Registrar(5, rsa.modulus(long_key(1)).hex())]
+    scene.cluster.definition = make_definition(scene.cluster.genesis, registrars=registrars)
+    scene.cluster.open()
+    scene.line.spoil = {"weight": told}
+
+
+def test_a_credential_is_asked_for_under_the_key_of_one_s_own_weight(scene: Scene) -> None:
+    weighted(scene, 5)
+    election = run(scene.ready())
+    ballot = parse_ballot(scene.voter.fill_in(election, ANSWERS))
+    verify_credential(rsa.modulus(long_key(1)), ballot.eid, ballot.bpk, ballot.prefix, ballot.credential)
+
+
+def test_a_node_that_lies_about_the_weight_leads_to_no_credential(scene: Scene) -> None:
+    weighted(scene, 1)
+    with pytest.raises(BlindError):
+        run(scene.ready())
+
+
+@pytest.mark.parametrize("told", [None, 0, 7])
+def test_a_weight_without_a_registrar_key_is_refused(scene: Scene, told: int | None) -> None:
+    weighted(scene, told)
+    with pytest.raises(Untrusted, match="no registrar key for our weight"):
+        run(scene.ready())
+    assert scene.cluster.issued == {}
+
+
+def test_a_written_name_is_sealed_in_its_normal_form(scene: Scene) -> None:
+    asked = msgspec.structs.replace(QUESTION, write_ins=1)
+    changes = {"questions": [asked], "pad_len": pad_length([asked])}
+    scene.cluster.definition = make_definition(scene.cluster.genesis, **changes)
+    scene.cluster.open()
+    election = run(scene.ready())
+    ballot = parse_ballot(scene.voter.fill_in(election, [["Jane  DOE", 0]]))
+    choice = open_with_keys(election.context(ballot.bpk), ballot.envelope, {1: long_key(0)}).choice
+    assert decode_choice([asked], choice) == [["jane doe", 0]]
 
 
 def test_an_election_of_another_log_is_refused(scene: Scene) -> None:

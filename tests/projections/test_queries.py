@@ -158,7 +158,12 @@ def test_an_election_is_seen_with_one_s_own_part_in_it(dsn: str) -> None:
         nobody = await queries.seen(connection, OPEN, b"x" * 16)
         assert ann is not None and (ann.on_roll, ann.credential_issued) == (True, True)
         assert bob is not None and (bob.on_roll, bob.credential_issued) == (True, False)
-        assert nobody is not None and (nobody.on_roll, nobody.credential_issued) == (False, False)
+        assert (ann.weight, bob.weight) == (1, 3)
+        assert (
+            nobody is not None
+            and nobody.weight is None
+            and (nobody.on_roll, nobody.credential_issued) == (False, False)
+        )
         assert await queries.seen(connection, b"x", ANN) is None
 
     reading(dsn, work)

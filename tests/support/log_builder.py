@@ -206,6 +206,7 @@ class Log:
 @dataclass(frozen=True)
 class Voter:
     number: int
+    weight: int = 1
 
     @property
     def id(self) -> bytes:
@@ -236,8 +237,13 @@ class Voter:
         return hashlib.sha256(b"prefix %d" % self.number).digest()
 
     @property
+    def registrar(self) -> str:
+        """The name of the key that signs credentials of the voter's weight."""
+        return "registrar" if self.weight == 1 else f"registrar{self.weight}"
+
+    @property
     def leaf(self) -> bytes:
-        return roll_leaf(self.id, 1, hashlib.sha256(self.address.encode()).digest())
+        return roll_leaf(self.id, self.weight, hashlib.sha256(self.address.encode()).digest())
 
 
 VOTERS = [Voter(number) for number in range(5)]
@@ -246,9 +252,9 @@ VOTERS = [Voter(number) for number in range(5)]
 def make_credential(eid: bytes, voter: Voter) -> tuple[bytes, bytes, bytes]:
     """(blinded, blind_sig, credential)."""
     message = voter.prefix + credential_message(eid, voter.bpk)
-    blinded = blind(modulus("registrar"), message)
-    blind_sig = BlindSigner(key("registrar")).sign(blinded.message)
-    return blinded.message, blind_sig, finalize(modulus("registrar"), message, blind_sig, blinded.inverse)
+    blinded = blind(modulus(voter.registrar), message)
+    blind_sig = BlindSigner(key(voter.registrar)).sign(blinded.message)
+    return blinded.message, blind_sig, finalize(modulus(voter.registrar), message, blind_sig, blinded.inverse)
 
 
 def sign_issue(eid: bytes, voter: Voter, blinded: bytes) -> bytes:
@@ -271,15 +277,16 @@ def sign_cast(voter: Voter, cast: bytes) -> bytes:
 class ElectionLog(Log):
     """The whole election. `bodies` are the ballots in the order they were cast, `credentials` by voter number."""
 
-    def __init__(self) -> None:
+    def __init__(self, voters: Sequence[Voter] = VOTERS) -> None:
         super().__init__()
+        self.voters = voters
         self.credentials: dict[int, bytes] = {}
         self.bodies: list[bytes] = []
         self._accounts()
         self._open()
-        for voter in VOTERS[:4]:
+        for voter in voters[:4]:
             self._issue(voter)
-        for voter, choice in zip(VOTERS, [*map(encode_choice, ANSWERS), b"no choice"], strict=False):
+        for voter, choice in zip(voters, [*map(encode_choice, ANSWERS), b"no choice"], strict=False):
             self.bodies.append(make_body(self.definition, self.eid, voter, self.credentials[voter.number], choice))
             self.submit(c.CastBallot(ELECTION, self.bodies[-1]))
         self._publish()
@@ -288,7 +295,7 @@ class ElectionLog(Log):
     def _accounts(self) -> None:
         self.submit(c.RegisterUser(b"c" * 16, ORGANISER, b"t" * 32, "organiser@example.org", b"hash"))
         self.submit(c.GrantRole(ORGANISER, "organiser", b""))
-        for voter in VOTERS[:4]:
+        for voter in self.voters[:4]:
             command = hashlib.sha256(b"register" + voter.tag).digest()[:16]
             self.submit(c.RegisterUser(command, voter.id, voter.tag, voter.address, b"hash"))
             n = rsa.modulus(voter.identity)
@@ -296,12 +303,16 @@ class ElectionLog(Log):
 
     def _open(self) -> None:
         self.submit(c.DraftElection(ELECTION, ORGANISER, b"{}"))
-        roll = [c.NewVoter(voter.id, voter.tag, voter.address, b"s" * 32, 1) for voter in VOTERS]
+        roll = [c.NewVoter(voter.id, voter.tag, voter.address, b"s" * 32, voter.weight) for voter in self.voters]
         self.submit(c.AddVoters(b"a" * 16, ELECTION, ORGANISER, roll))
-        leaves = sorted(voter.leaf for voter in VOTERS)
+        leaves = sorted(voter.leaf for voter in self.voters)
         document = encode_definition(self._definition(root_of(leaves)))
-        keys = [b"registrar"], b"trustee"
+        keys = [b"registrar" for _ in self._registrars()], b"trustee"
         self.submit(c.OpenElection(ELECTION, ORGANISER, b"{}", document, leaves, root_of(leaves), *keys))
+
+    def _registrars(self) -> list[Registrar]:
+        names = {voter.weight: voter.registrar for voter in self.voters}
+        return [Registrar(weight, modulus(names[weight]).hex()) for weight in sorted(names)]
 
     def _definition(self, root: bytes) -> ElectionDefinition:
         return ElectionDefinition(
@@ -312,8 +323,8 @@ class ElectionLog(Log):
             pad_len=pad_length(QUESTIONS),
             k=1,
             trustees=[Trustee("Cluster", modulus("trustee").hex())],
-            registrars=[Registrar(1, modulus("registrar").hex())],
-            roll=Roll(len(VOTERS), root.hex()),
+            registrars=self._registrars(),
+            roll=Roll(len(self.voters), root.hex()),
             origin=ORIGIN,
             genesis=self.entries[0].hash.hex(),
         )
@@ -345,7 +356,7 @@ class ElectionLog(Log):
         self.submit(c.PublishBallots(ELECTION, 0, False, board[:2]))
         self.submit(c.PublishBallots(ELECTION, 1, True, board[2:]))
         self.submit(c.EraseCasts(ELECTION, casts[0], casts[-1], True))
-        self.add(claim(self.eid, VOTERS[3], self.credentials[3]))
+        self.add(claim(self.eid, self.voters[3], self.credentials[3]))
 
     @property
     def board(self) -> list[bytes]:

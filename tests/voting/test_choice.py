@@ -1,12 +1,16 @@
 """The plaintext of a ballot: every valid choice passes unchanged, everything else is refused with a reason."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ballot.voting.choice import InvalidChoice, decode_choice, encode_choice
 from ballot.voting.counting import METHODS
-from ballot.voting.definition import LENGTH_PREFIX, PAD_STEP, Question, pad_length
+from ballot.voting.counting.method import Form
+from ballot.voting.definition import LENGTH_PREFIX, PAD_STEP, Question, check_questions, longest_answer, pad_length
+from tests.support.counts import answers as answers_to
+from tests.support.counts import question
 
 PLURALITY = Question("Chair?", "plurality", ["Ada", "Bo", "Cy"], 1)
 APPROVAL = Question("Days?", "approval", ["Mon", "Tue", "Wed"], 2)
@@ -15,16 +19,18 @@ ALL = [PLURALITY, APPROVAL, RANKED]
 
 
 @st.composite
-def questions_and_answers(draw: st.DrawFn) -> tuple[list[Question], list[list[int]]]:
+def questions_and_answers(draw: st.DrawFn) -> tuple[list[Question], list[list[int | str]]]:
     questions, answers = [], []
     for _ in range(draw(st.integers(1, 4))):
-        method = draw(st.sampled_from(sorted(METHODS)))
-        options = draw(st.integers(1, 120))
-        most = 1 if method == "plurality" else draw(st.integers(1, options))
-        ranked = method == "irv"
-        answer = st.lists(st.integers(-2 if ranked else 0, options - 1), max_size=most, unique=not ranked)
-        questions.append(Question("?", method, [f"option {i}" for i in range(options)], most))
-        answers.append(draw(answer))
+        asked = question(draw(st.sampled_from(sorted(METHODS))), draw(st.integers(1, 100)))
+        answer: list[int | str] = list(draw(answers_to(asked)))
+        if METHODS[asked.method].form is Form.LIST and draw(st.booleans()):
+            asked = msgspec.structs.replace(asked, write_ins=draw(st.integers(1, min(asked.max_choices, 10))))
+            for place in range(min(len(answer), asked.write_ins)):
+                answer[place] = draw(st.sampled_from(["jane doe", "x" * 64, "é" * 32]))
+        questions.append(asked)
+        answers.append(answer)
+    check_questions(questions)
     return questions, answers
 
 
@@ -34,7 +40,7 @@ def test_the_encoding_is_the_one_of_the_envelope_vectors() -> None:
 
 @given(questions_and_answers())
 def test_a_valid_choice_decodes_to_its_answers_and_fits_the_padding(
-    case: tuple[list[Question], list[list[int]]],
+    case: tuple[list[Question], list[list[int | str]]],
 ) -> None:
     questions, answers = case
     data = encode_choice(answers)
@@ -44,10 +50,10 @@ def test_a_valid_choice_decodes_to_its_answers_and_fits_the_padding(
 
 @given(questions_and_answers())
 def test_the_longest_answer_is_valid_and_no_padding_is_wasted(
-    case: tuple[list[Question], list[list[int]]],
+    case: tuple[list[Question], list[list[int | str]]],
 ) -> None:
     questions, _ = case
-    longest = encode_choice([METHODS[question.method].longest_answer(question) for question in questions])
+    longest = encode_choice([longest_answer(asked) for asked in questions])
     decode_choice(questions, longest)
     assert pad_length(questions) - PAD_STEP < LENGTH_PREFIX + len(longest) <= pad_length(questions)
 
@@ -92,6 +98,7 @@ def test_an_answer_the_question_does_not_allow_is_refused(answers: list[list[int
         b'{"answers":[[true]]}',
         b'{"answers":[[null]]}',
         b'{"answers":[["0"]]}',
+        b'{"answers":[[{}]]}',
         b'{"answers":[0]}',
         b'{"answers":{"0":[0]}}',
         b'{"answer":[[0]]}',

@@ -180,6 +180,28 @@ def test_the_padding_is_the_next_multiple_of_64() -> None:
 
 
 def test_the_largest_election_still_fits_the_length_prefix() -> None:
-    largest = [ranked(200, 200)] * 50
-    check_questions(largest)
-    encode_definition(definition(questions=largest, pad_len=pad_length(largest)))
+    for options, written, questions in ((200, 10, 4), (52, 10, 50), (63, 0, 50)):
+        one = msgspec.structs.replace(ranked(options - bool(written), options - bool(written)), write_ins=written)
+        largest = [one] * questions
+        check_questions(largest)
+        encode_definition(definition(questions=largest, pad_len=pad_length(largest)))
+
+
+def test_a_result_that_no_entry_could_hold_is_refused_before_the_election() -> None:
+    with pytest.raises(DefinitionError, match="too many options together"):
+        check_questions([ranked(200, 200)] * 6)
+
+
+def test_weights_whose_count_would_not_be_exact_are_refused() -> None:
+    heavy = [Registrar(2**32 - 1, modulus("c"))]
+    encode_definition(definition(registrars=heavy, roll=Roll(20_000, "0" * 64)))
+    with pytest.raises(DefinitionError, match="weights are too large"):
+        encode_definition(definition(registrars=heavy, roll=Roll(30_000, "0" * 64)))
+
+
+def test_fields_that_came_later_are_left_out_while_they_are_empty() -> None:
+    value = document.decode(encode_definition(definition()))
+    assert set(value["questions"][0]) == {"text", "method", "options", "max_choices", "rules"}
+    value["questions"][0]["write_ins"] = 0
+    with pytest.raises(DefinitionError, match="a field"):
+        decode_definition(document.encode(value))

@@ -13,6 +13,7 @@ from ballot.ledger.frame import frame
 from ballot.voting import document
 from ballot.voting.ballot import cast_frame, credential_message
 from ballot.voting.choice import encode_choice
+from ballot.voting.counting.lot import draw
 from ballot.voting.definition import (
     ElectionDefinition,
     Question,
@@ -129,6 +130,7 @@ def test_a_vote_weighs_what_its_registrar_key_says() -> None:
     counted = document.decode(count_document(WEIGHTED, eid, votes))
     assert counted["questions"][0]["rounds"][0]["votes"] == {"0": 1, "1": 5}
     assert counted["ballots"] == {"published": 3, "valid": 2, "invalid": 1}
+    assert counted["weights"] == {"1": 1, "5": 1}
 
 
 def test_the_count_is_one_document_whatever_the_order() -> None:
@@ -137,9 +139,19 @@ def test_the_count_is_one_document_whatever_the_order() -> None:
     made = count_document(SIMPLE, eid, votes)
     assert made == count_document(SIMPLE, eid, reversed(votes)) == count_document(SIMPLE, eid, iter(votes))
     value = document.decode(made)
-    assert value.keys() == {"version", "election", "ballots", "questions"}
+    assert value.keys() == {"version", "election", "ballots", "weights", "lot", "questions"}
     assert (value["version"], value["election"]) == (1, eid.hex())
     assert value["ballots"] == {"published": 4, "valid": 2, "invalid": 2}
+
+
+def test_the_lot_is_drawn_with_the_seeds_of_the_valid_ballots() -> None:
+    eid = eid_of(SIMPLE)
+    value = document.decode(count_document(SIMPLE, eid, open_board(SIMPLE, eid, board(), KEYS)))
+    first, second = (hashlib.sha256(b"%d" % number).digest() for number in range(2))
+    assert bytes.fromhex(value["lot"]) == bytes(a ^ b for a, b in zip(first, second, strict=True))
+    (result,) = value["questions"]
+    assert result["rounds"][0]["tie"]["broken_by"] == "lot"
+    assert result["winners"] == [draw(bytes.fromhex(value["lot"]), 0, 2)[0]]
 
 
 def test_an_empty_board_is_counted_too() -> None:

@@ -18,9 +18,10 @@ Rules, all optional; the names in brackets are the keys of `inactive` for ballot
 - `batch_elimination`: true eliminates together the largest group of lowest options whose votes together are
   fewer than those of the next option, since none of them can overtake it.
 - `drop_in_round_1`: the number of an option that stands for many names (undeclared write-ins): it is
-  eliminated alone in round 1 and cannot be elected.
+  eliminated alone in round 1 and cannot be elected. So are the other names of a question with write-ins.
 
-A ballot whose ranks simply end is in `exhausted_choices`. Ties: see `.method`.
+A ballot whose ranks simply end is in `exhausted_choices`. Of options tied for elimination, the one with the fewest
+votes in the latest earlier round that tells them apart leaves (`earlier_round`), else the lot decides.
 
 With the first, second, fourth and fifth rule this is the count of the city of Minneapolis; a test holds it to
 the official figures of every round.
@@ -34,9 +35,22 @@ from itertools import chain
 from typing import Any
 
 from ..question import InvalidChoice, Question
-from .method import Answer, Result, check_max_choices, check_rules, result, round_entry, tie_entry
+from .lot import Lot
+from .method import (
+    NO_NUMBER,
+    Answer,
+    Form,
+    Result,
+    break_tie,
+    check_max_choices,
+    check_rules,
+    is_blank,
+    result,
+    round_entry,
+    tie_entry,
+)
 
-SKIPPED = -1
+SKIPPED = NO_NUMBER
 OVERVOTED = -2
 
 
@@ -64,9 +78,10 @@ class InstantRunoff:
     """See the module."""
 
     name = "irv"
+    form = Form.LIST
 
     def check_question(self, question: Question) -> None:
-        check_max_choices(question, len(question.options))
+        check_max_choices(question, question.lines)
         check_rules(
             question,
             {
@@ -88,17 +103,17 @@ class InstantRunoff:
         widest = max(SKIPPED, len(question.options) - 1, key=lambda rank: len(str(rank)))
         return [widest] * question.max_choices
 
-    def count(self, question: Question, ballots: Iterable[tuple[Answer, int]]) -> Result:
+    def count(self, question: Question, ballots: Iterable[tuple[Answer, int]], lot: Lot) -> Result:
         rules = _rules(question)
-        runoff = _Runoff(rules, range(len(question.options)))
+        runoff = _Runoff(rules, range(len(question.candidates)))
         total = blank = 0
         for ranks, weight in ballots:
             total += weight
-            if all(rank == SKIPPED for rank in ranks):
+            if is_blank(ranks):
                 blank += weight
             else:
                 runoff.place(ranks, weight)
-        rounds = _run(runoff, rules)
+        rounds = _run(runoff, rules, lot)
         return result(question, total, blank, rounds, rounds[-1]["elected"])
 
 
@@ -159,11 +174,11 @@ def _rules(question: Question) -> Rules:
         overvote_skips=bool(rules.get("overvote_skips", False)),
         repeat_exhausts=bool(rules.get("repeat_exhausts", False)),
         batch_elimination=bool(rules.get("batch_elimination", False)),
-        dropped=frozenset({rules["drop_in_round_1"]} if "drop_in_round_1" in rules else ()),
+        dropped=frozenset(option for option in (rules.get("drop_in_round_1"), question.other) if option is not None),
     )
 
 
-def _run(runoff: _Runoff, rules: Rules) -> list[dict[str, Any]]:
+def _run(runoff: _Runoff, rules: Rules, lot: Lot) -> list[dict[str, Any]]:
     rounds: list[dict[str, Any]] = []
     history: list[dict[int, int]] = []
     while True:
@@ -173,7 +188,7 @@ def _run(runoff: _Runoff, rules: Rules) -> list[dict[str, Any]]:
         threshold = active // 2 + 1
         elected = [o for o in votes if votes[o] >= threshold and o not in rules.dropped]
         ended = bool(elected) or active == 0
-        eliminated, tie = ([], None) if ended else _eliminated(history, rules)
+        eliminated, tie = ([], None) if ended else _eliminated(history, rules, lot)
         entry = round_entry(
             len(history),
             votes,
@@ -188,7 +203,9 @@ def _run(runoff: _Runoff, rules: Rules) -> list[dict[str, Any]]:
         runoff.eliminate(eliminated)
 
 
-def _eliminated(history: Sequence[Mapping[int, int]], rules: Rules) -> tuple[list[int], dict[str, Any] | None]:
+def _eliminated(
+    history: Sequence[Mapping[int, int]], rules: Rules, lot: Lot
+) -> tuple[list[int], dict[str, Any] | None]:
     votes = history[-1]
     if len(history) == 1 and rules.dropped:
         return list(rules.dropped), None
@@ -199,7 +216,7 @@ def _eliminated(history: Sequence[Mapping[int, int]], rules: Rules) -> tuple[lis
     lowest = [option for option in votes if votes[option] == fewest]
     if len(lowest) == 1:
         return lowest, None
-    option, broken_by = _break_tie(lowest, history)
+    option, broken_by = break_tie(lowest, history[:-1], lot, min)
     return [option], tie_entry(lowest, [option], broken_by)
 
 
@@ -217,13 +234,3 @@ def _batch(votes: Mapping[int, int]) -> list[int]:
         seen += options[count]
         together += count * len(options[count])
     return batch
-
-
-def _break_tie(tied: Sequence[int], history: Sequence[Mapping[int, int]]) -> tuple[int, str]:
-    """Which of the tied options is eliminated, and what settled it."""
-    for votes in reversed(history[:-1]):
-        fewest = min(votes[option] for option in tied)
-        tied = [option for option in tied if votes[option] == fewest]
-        if len(tied) == 1:
-            return tied[0], "earlier_round"
-    return max(tied), "option_order"

@@ -7,17 +7,19 @@ non-transferable vote.
 from collections.abc import Iterable, Sequence
 
 from ..question import Question
-from .method import Answer, Result, check_marks, check_max_choices, check_rules, count_marks
+from .lot import Lot
+from .method import Answer, Form, Result, check_marks, check_max_choices, check_rules, count_marks, seats_rule
 
 
 class Plurality:
     """See the module."""
 
     name = "plurality"
+    form = Form.LIST
 
     def check_question(self, question: Question) -> None:
         check_max_choices(question, 1)
-        check_rules(question, {"seats": range(1, len(question.options) + 1)})
+        check_rules(question, seats_rule(question))
 
     def check_answer(self, question: Question, answer: Sequence[int]) -> None:
         check_marks(question, answer)
@@ -25,5 +27,5 @@ class Plurality:
     def longest_answer(self, question: Question) -> Sequence[int]:
         return [len(question.options) - 1]
 
-    def count(self, question: Question, ballots: Iterable[tuple[Answer, int]]) -> Result:
-        return count_marks(question, ballots, int(question.rules.get("seats", 1)))
+    def count(self, question: Question, ballots: Iterable[tuple[Answer, int]], lot: Lot) -> Result:
+        return count_marks(question, ballots, lot)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ballot.voting import document
 from ballot.voting.counting import METHODS, count_election
 from ballot.voting.definition import Question
+from tests.support.counts import IN_ORDER, tallied
 
 IRV = METHODS["irv"]
 Ballots = list[tuple[tuple[int, ...], int]]
@@ -20,7 +21,7 @@ def question(options: int, **rules: int | bool) -> Question:
 
 
 def count(options: int, ballots: Ballots, **rules: int | bool) -> dict[str, Any]:
-    return IRV.count(question(options, **rules), ballots)
+    return IRV.count(question(options, **rules), ballots, IN_ORDER)
 
 
 def test_a_majority_in_the_first_round_ends_the_count() -> None:
@@ -114,10 +115,25 @@ def test_a_tie_is_broken_by_the_latest_earlier_round_that_differs() -> None:
     assert second["tie"] == {"options": [1, 2], "chosen": [1], "broken_by": "earlier_round"}
 
 
-def test_a_tie_that_no_round_breaks_eliminates_the_option_listed_last_and_says_so() -> None:
-    result = count(2, [((0,), 2), ((1,), 2)])
-    assert result["rounds"][0]["tie"] == {"options": [0, 1], "chosen": [1], "broken_by": "option_order"}
-    assert result["winners"] == [0]
+def test_of_earlier_rounds_that_differ_the_latest_decides() -> None:
+    # Option 1 is ahead of 2 in round 1, behind in round 2, level in round 3.
+    ballots: Ballots = [((0,), 7), ((1,), 5), ((2,), 4), ((3, 2), 2), ((4, 1), 1), ((4, 0), 2)]
+    assert count(5, ballots)["rounds"][2]["tie"] == {"options": [1, 2], "chosen": [1], "broken_by": "earlier_round"}
+
+
+def test_a_tie_that_no_round_breaks_is_broken_by_the_lot_which_says_so() -> None:
+    for lot in ((0, 1), (1, 0)):
+        result = IRV.count(question(2), [((0,), 2), ((1,), 2)], lot)
+        assert result["rounds"][0]["tie"] == {"options": [0, 1], "chosen": [lot[1]], "broken_by": "lot"}
+        assert result["winners"] == [lot[0]]
+
+
+def test_other_names_are_dropped_in_round_1_and_never_win() -> None:
+    asked = Question("?", "irv", ["Ada", "Bo"], 2, write_ins=1)
+    result = tallied(asked, [(["jane doe", 1], 5), ([0], 4)])
+    assert [entry["eliminated"] for entry in result["rounds"]] == [[2], []]
+    assert (result["rounds"][0]["votes"], result["winners"]) == ({"0": 4, "1": 0, "2": 5}, [1])
+    assert result["write_ins"] == {"listed": [{"name": "jane doe", "votes": 5}], "more": 0}
 
 
 @st.composite
@@ -141,7 +157,7 @@ def elections(draw: st.DrawFn) -> tuple[Question, Ballots]:
 @given(elections())
 def test_in_every_round_votes_inactive_and_blank_are_all_ballots(election: tuple[Question, Ballots]) -> None:
     asked, ballots = election
-    result = IRV.count(asked, ballots)
+    result = IRV.count(asked, ballots, IN_ORDER)
     assert result["ballots"] == sum(weight for _, weight in ballots)
     for number, entry in enumerate(result["rounds"], 1):
         assert entry["round"] == number
@@ -157,7 +173,7 @@ def test_neither_order_nor_grouping_changes_the_result(
     asked, ballots = election
     singles = [[list(ranks)] for ranks, weight in ballots for _ in range(weight)]
     shuffler.shuffle(singles)
-    assert count_election([asked], singles) == [IRV.count(asked, ballots)]
+    assert count_election([asked], singles) == [tallied(asked, ballots)]
 
 
 @given(elections())
@@ -166,7 +182,7 @@ def test_batch_elimination_never_changes_the_winner_of_an_untied_count(
 ) -> None:
     asked, ballots = election
     batched, single = (
-        IRV.count(Question("?", "irv", asked.options, asked.max_choices, asked.rules | rule), ballots)
+        IRV.count(Question("?", "irv", asked.options, asked.max_choices, asked.rules | rule), ballots, IN_ORDER)
         for rule in ({"batch_elimination": True}, {"batch_elimination": False})
     )
     if not any("tie" in entry for result in (batched, single) for entry in result["rounds"]):
@@ -176,7 +192,7 @@ def test_batch_elimination_never_changes_the_winner_of_an_untied_count(
 @given(elections())
 def test_a_slow_count_written_another_way_agrees(election: tuple[Question, Ballots]) -> None:
     asked, ballots = election
-    result = IRV.count(asked, ballots)
+    result = IRV.count(asked, ballots, IN_ORDER)
     rounds = [
         (
             {int(option): votes for option, votes in entry["votes"].items()},

@@ -1,18 +1,18 @@
-"""Plurality and approval: one round, most votes win."""
-
-import random
+"""Plurality, approval and score: one round, most votes win."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ballot.voting import document
-from ballot.voting.counting import METHODS, count_election, count_weighted
+from ballot.voting.counting import METHODS, Tally, count_election
+from ballot.voting.counting.lot import draw
 from ballot.voting.definition import Question
+from tests.support.counts import IN_ORDER, count, question, tallied
 
 OPTIONS = ["Ada", "Bo", "Cy", "Di"]
 CHAIR = Question("Chair?", "plurality", OPTIONS, 1)
 BOARD = Question("Board?", "approval", OPTIONS, 3, {"seats": 2})
+SEED = bytes(range(32))
 
 MARKS = st.lists(st.lists(st.integers(0, 3), max_size=3, unique=True), max_size=20)
 
@@ -34,6 +34,7 @@ def test_the_most_marks_win_and_blank_votes_are_told_apart() -> None:
             }
         ],
         "winners": [1],
+        "margin": 1,
     }
 
 
@@ -45,10 +46,13 @@ def test_every_approval_is_a_full_vote_and_the_seats_go_to_the_first() -> None:
     assert "tie" not in result["rounds"][0]
 
 
-def test_a_tie_for_the_last_seat_goes_by_option_order_and_is_reported() -> None:
-    [result] = count_election([BOARD], [[[3, 2, 1]], [[3]]])
-    assert result["winners"] == [3, 1]
-    assert result["rounds"][0]["tie"] == {"options": [1, 2], "chosen": [1], "broken_by": "option_order"}
+def test_a_tie_for_the_last_seat_goes_by_lot_and_is_reported() -> None:
+    lot = draw(SEED, 0, 4)
+    [result] = count_election([BOARD], [[[3, 2, 1]], [[3]]], SEED)
+    first = min(1, 2, key=lot.index)
+    assert result["winners"] == [3, first]
+    assert result["rounds"][0]["tie"] == {"options": [1, 2], "chosen": [first], "broken_by": "lot"}
+    assert result["margin"] == 0
 
 
 def test_a_tie_that_fits_the_seats_needs_no_breaking() -> None:
@@ -65,8 +69,10 @@ def test_without_a_vote_nobody_is_elected() -> None:
 
 
 def test_a_weight_counts_as_that_many_ballots() -> None:
-    weighted = count_weighted([CHAIR], [([[2]], 3), ([[1]], 2), ([[]], 4)])
-    assert weighted == count_election([CHAIR], [[[2]]] * 3 + [[[1]]] * 2 + [[[]]] * 4)
+    tally = Tally([CHAIR])
+    for choice, weight in (([[2]], 3), ([[1]], 2), ([[]], 4)):
+        tally.add(choice, weight)
+    assert tally.results(SEED) == count_election([CHAIR], [[[2]]] * 3 + [[[1]]] * 2 + [[[]]] * 4, SEED)
 
 
 def test_questions_are_counted_apart() -> None:
@@ -78,23 +84,36 @@ def test_every_method_is_registered_under_its_own_name() -> None:
     assert all(method.name == name for name, method in METHODS.items())
 
 
-@pytest.mark.parametrize("method", ["plurality", "approval"])
-@given(answers=MARKS, seed=st.integers(0, 99))
-def test_neither_order_nor_grouping_changes_the_result(method: str, answers: list[list[int]], seed: int) -> None:
-    most = 1 if method == "plurality" else 3
-    question = Question("?", method, OPTIONS, most, {"seats": 2})
-    grouped = [(tuple(answer[:most]), 1 + seed % 3) for answer in answers]
-    single = [(answer, 1) for answer, count in grouped for _ in range(count)]
-    random.Random(seed).shuffle(single)
-    result = METHODS[method].count(question, grouped)
-    assert METHODS[method].count(question, single) == result
-    assert document.decode(document.encode(result)) == result
-
-
 @given(MARKS)
 def test_votes_are_marks_and_winners_have_the_most(answers: list[list[int]]) -> None:
-    result = METHODS["approval"].count(BOARD, [(tuple(answer), 1) for answer in answers])
+    result = count(BOARD, [(tuple(answer), 1) for answer in answers])
     votes = {int(option): count for option, count in result["rounds"][0]["votes"].items()}
     assert sum(votes.values()) == sum(map(len, answers))
     losers = votes.keys() - set(result["winners"])
     assert all(votes[winner] >= max(votes[loser] for loser in losers) for winner in result["winners"])
+
+
+def test_points_are_added_up_and_no_points_are_none() -> None:
+    asked = question("score", 3, max_score=5)
+    result = count(asked, [((5, 0, -1), 2), ((1, 4, 4), 3), ((-1, -1, -1), 7), ((), 1)])
+    assert result["rounds"][0]["votes"] == {"0": 13, "1": 12, "2": 12}
+    assert (result["winners"], result["margin"], result["blank"], result["ballots"]) == ([0], 1, 8, 13)
+
+
+def test_a_ballot_that_gives_everybody_nothing_is_not_blank() -> None:
+    result = count(question("score", 2), [((0, 0), 3)])
+    assert (result["blank"], result["winners"]) == (0, [])
+
+
+@pytest.mark.parametrize("method", ["plurality", "approval"])
+def test_other_names_are_shown_and_never_elected(method: str) -> None:
+    asked = Question("?", method, ["Ada", "Bo"], 1, write_ins=1)
+    result = tallied(asked, [(["jane doe"], 9), ([1], 2), ([0], 1)])
+    assert result["rounds"][0]["votes"] == {"0": 1, "1": 2, "2": 9}
+    assert (result["winners"], result["margin"]) == ([1], 1)
+
+
+def test_the_order_of_equals_is_that_of_the_lot() -> None:
+    asked = question("approval", 3, seats=3)
+    assert count(asked, [((0, 1, 2), 1)], (2, 0, 1))["winners"] == [2, 0, 1]
+    assert count(asked, [((0, 1, 2), 1)], IN_ORDER)["winners"] == [0, 1, 2]
