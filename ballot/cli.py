@@ -58,12 +58,13 @@ def keys() -> None:
     "--nodes", default=3, show_default=True, type=click.IntRange(1, 9), help="How many nodes the cluster has."
 )
 @click.option("--origin", required=True, help="The log's name in every checkpoint, such as ballot.example.org.")
-def keys_init(folder: Path, nodes: int, origin: str) -> None:
+@click.option("--host", "hosts", multiple=True, help="A name or address of the gateway (repeat; the origin if none).")
+def keys_init(folder: Path, nodes: int, origin: str, hosts: tuple[str, ...]) -> None:
     """Make every key, certificate and secret of a new cluster in FOLDER, and its genesis entry."""
     from .keys import KeysError, init_keys
 
     try:
-        genesis = init_keys(folder, nodes, origin)
+        genesis = init_keys(folder, nodes, origin, hosts)
     except KeysError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"genesis {genesis.hash.hex()}")
