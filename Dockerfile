@@ -30,7 +30,6 @@ ENV PATH=/opt/ballot/bin:$PATH \
     BALLOT_HTTP=0.0.0.0:8000
 USER 10001:10001
 WORKDIR /var/lib/ballot
-VOLUME /var/lib/ballot
 EXPOSE 7100 8000
 # Alive, not ready: a node that waits for its peers must not be restarted for it. The gateway asks for readiness.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

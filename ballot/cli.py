@@ -92,12 +92,14 @@ def keys_node(folder: Path, number: int) -> None:
 @main.command()
 def migrate() -> None:
     """Bring this node's database to this version's schema (BALLOT_DSN)."""
+    import psycopg
+
     from .ledger.migrate import SchemaTooNew
     from .ledger.migrate import migrate as run
 
     try:
         done = run(_settings().dsn)
-    except SchemaTooNew as error:
+    except (SchemaTooNew, psycopg.OperationalError) as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(f"applied {name}" for name in done) or "nothing to do")
 
@@ -114,11 +116,17 @@ def node(context: click.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
+    import psycopg
+
+    from .ledger.migrate import SchemaTooNew, SchemaTooOld
     from .run import prepare_database, run_node
 
     settings = _settings()
     configure(settings.log_level, node=settings.node)
-    prepare_database(settings)
+    try:
+        prepare_database(settings)
+    except (SchemaTooNew, SchemaTooOld, psycopg.OperationalError) as error:
+        raise click.ClickException(str(error)) from error
     run_node(settings)
 
 

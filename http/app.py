@@ -6,7 +6,7 @@ from typing import Any
 
 from falcon.asgi import App, Request, Response
 
-from . import auth, credentials, diag, drills, elections, ledger, middleware, problems, results, roll, votes
+from . import auth, credentials, diag, drills, elections, ledger, metrics, middleware, problems, results, roll, votes
 from .accounts import Accounts
 from .deps import Deps
 from .parse import B64Converter
@@ -90,6 +90,7 @@ def _add_ledger(app: Application, services: Services) -> None:
 def _add_diag(app: Application, services: Services) -> None:
     app.add_route("/api/_diag/health", diag.Live(services))
     app.add_route("/api/_diag/ready", diag.Ready(services))
+    app.add_route("/api/_diag/metrics", metrics.Metrics(services))
     app.add_route("/api/_diag/node", diag.Node(services))
     app.add_route("/api/_diag/cluster", diag.Cluster(services))
     app.add_route("/api/_diag/clock", diag.Clock(services))
