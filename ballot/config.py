@@ -19,6 +19,7 @@ from .ledger import rsa
 from .ledger.entry import Entry
 from .ledger.settings import Address, NodeKeys, NodeSettings, PeerTls
 from .ledger.vault import Vault, VaultError
+from .pem import private_pems
 
 DEFAULT_SECRETS = "/run/secrets"
 
@@ -96,17 +97,22 @@ class Settings:
         )
 
     def _keys(self) -> NodeKeys:
+        """The keys in use, and those that follow them while a rotation is under way: the second in both files."""
         try:
-            rsa_key = rsa.load_private(self.secret("rsa_private"))
+            moduli = [rsa.load_private(one) for one in private_pems(self.secret("rsa_private"))]
         except ValueError:
             raise ConfigError("the secret rsa_private is not an RSA private key") from None
         try:
-            ed25519 = load_pem_private_key(self.secret("ed25519_private"), None)
+            loaded = [load_pem_private_key(one, None) for one in private_pems(self.secret("ed25519_private"))]
         except ValueError:
-            ed25519 = None
-        if not isinstance(ed25519, Ed25519PrivateKey):
+            loaded = []
+        ed25519 = [one for one in loaded if isinstance(one, Ed25519PrivateKey)]
+        if not loaded or len(ed25519) != len(loaded):
             raise ConfigError("the secret ed25519_private is not an Ed25519 private key")
-        return NodeKeys(ed25519, rsa_key)
+        if len(moduli) != len(ed25519) or len(moduli) > 2:
+            raise ConfigError("the secrets rsa_private and ed25519_private are not one pair, or two")
+        following = NodeKeys(ed25519[1], moduli[1]) if len(moduli) == 2 else None
+        return NodeKeys(ed25519[0], moduli[0], following)
 
 
 def _password(folders: tuple[Path, ...], name: str) -> str:

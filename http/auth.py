@@ -209,7 +209,7 @@ class Self(_AuthResource):
 
 class Jwks(_AuthResource):
     async def on_get(self, req: Request, resp: Response) -> None:
-        answer(resp, JwkSet([self._services.tokens.jwk]))
+        answer(resp, JwkSet(self._services.tokens.jwks))
 
 
 class IdentityKeys(_AuthResource):

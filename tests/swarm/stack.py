@@ -22,7 +22,7 @@ from .docker import docker, inspect
 ROOT = Path(__file__).parents[2]
 STACK, ORIGIN, NODES = "ballot", "swarm.example.org", (1, 2, 3)
 IMAGE, NEXT = "ballot-ledger:swarm-test", "ballot-ledger:swarm-test-next"
-READY_S = 240.0
+READY_S, REMOVE_S = 240.0, 300.0
 
 Report = Callable[[str], None]
 
@@ -136,10 +136,16 @@ class Stack:
         return str(inspect("service", f"{STACK}_{service}")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"])
 
     def logs(self, service: str) -> str:
-        done = subprocess.run(
-            ["docker", "service", "logs", "--raw", f"{STACK}_{service}"], capture_output=True, text=True
-        )
-        return done.stdout + done.stderr
+        """What all containers of the service said, ended ones too.
+
+        Container by container: `docker service logs` waits for ever where a task was killed.
+        """
+        mine = f"label=com.docker.swarm.service.name={STACK}_{service}"
+        said = ""
+        for container in docker("ps", "--all", "--quiet", "--filter", mine).split():
+            done = subprocess.run(["docker", "logs", container], capture_output=True, text=True, timeout=60)
+            said += done.stdout + done.stderr
+        return said
 
     def specification(self) -> str:
         """Everything that docker shows of the stack's services and running containers."""
@@ -150,7 +156,7 @@ class Stack:
     def remove(self) -> None:
         docker("stack", "rm", STACK)
         mine = f"label=com.docker.stack.namespace={STACK}"
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + REMOVE_S
         while docker("ps", "--all", "--quiet", "--filter", mine) or docker(
             "network", "ls", "--quiet", "--filter", mine
         ):
