@@ -75,7 +75,7 @@ async def rotate_node(settings: Settings, record: NodeRecord) -> int:
     """Gives a member new signing keys; returns the entry that says so. Raises OperatorError, Unavailable."""
     client = LedgerClient(settings.socket)
     try:
-        return _accepted(await client.submit(members.rotate(record))).index
+        return _accepted(await _change(client, members.rotate(record))).index
     finally:
         client.close()
 

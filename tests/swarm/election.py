@@ -152,7 +152,7 @@ class Run:
         other = next(node for node in NODES if node != leader)
         self._say(f"SIGKILL to the PostgreSQL of node {other}")
         await casting.during(lambda: self._kill(f"postgres{other}"), 0.6)
-        self._say("another image, one node after the other (some minutes)")
+        self._say("another image and rotated secrets, one node after the other (some minutes)")
         await casting.during(self._roll, 1.0)
 
     async def _kill(self, service: str) -> None:

@@ -16,11 +16,13 @@ from typing import Any
 
 from ballot.embedded import free_port
 from ballot.keys import init_keys
+from ballot.rotate import rotate
 
 from .docker import docker, inspect
 
 ROOT = Path(__file__).parents[2]
 STACK, ORIGIN, NODES = "ballot", "swarm.example.org", (1, 2, 3)
+ROTATED = (("jwt", 0), ("data_key", 0), ("postgres", 2), ("tls", 3), ("signing", 1))
 IMAGE, NEXT = "ballot-ledger:swarm-test", "ballot-ledger:swarm-test-next"
 READY_S, REMOVE_S = 240.0, 300.0
 
@@ -92,7 +94,9 @@ class Stack:
         self.wait_ready()
 
     def roll(self) -> subprocess.Popen[bytes]:
-        """Begins to replace every service's image by the next one, with the operator's own script."""
+        """Begins to replace every service's image and some secrets by the next ones, with the operator's own script."""
+        for kind, node in ROTATED:
+            rotate(self.keys, kind, node)
         environment = {**os.environ, **self._environment, "BALLOT_IMAGE": NEXT}
         return subprocess.Popen([str(ROOT / "deploy" / "roll.sh"), STACK], env=environment)
 
@@ -157,9 +161,8 @@ class Stack:
         docker("stack", "rm", STACK)
         mine = f"label=com.docker.stack.namespace={STACK}"
         deadline = time.monotonic() + REMOVE_S
-        while docker("ps", "--all", "--quiet", "--filter", mine) or docker(
-            "network", "ls", "--quiet", "--filter", mine
-        ):
+        # Networks go last. Ended containers stay with the daemon, those of jobs above all.
+        while docker("network", "ls", "--quiet", "--filter", mine) or docker("ps", "--quiet", "--filter", mine):
             if time.monotonic() > deadline:
                 raise NotReady("the stack's containers do not go away")
             time.sleep(1)
