@@ -23,7 +23,7 @@ from .services import Services
 T = TypeVar("T")
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-PROBE_TIMEOUT_S = 1.0
+PROBE_TIMEOUT_S = 3.0
 REQUEST_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 OWN = CollectorRegistry()

@@ -146,6 +146,14 @@ def test_an_update_stops_a_node_before_it_starts_it_and_goes_back_when_that_fail
         assert SERVICES[f"migrate{node}"]["deploy"]["mode"] == "replicated-job"
 
 
+def test_the_image_is_built_of_every_folder_that_is_installed_and_of_no_test() -> None:
+    lines = (ROOT / ".dockerignore").read_text().split("\n")
+    installed = re.findall(r"^    ballot\.\w+ = (\w+)$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
+    assert lines[1] == "*"
+    assert {"ballot", *installed} <= {line.removeprefix("!") for line in lines}
+    assert not {"!tests", "!keys", "!.git"} & set(lines)
+
+
 def test_the_image_is_of_this_version_and_every_base_image_has_a_stand_in() -> None:
     assert f"ballot-ledger:{__version__}}}" in SERVICES["ledger1"]["image"]
     tags = {re.sub(r"\$\{\w+:-(.*)\}", r"\1", service["image"]) for service in SERVICES.values()}

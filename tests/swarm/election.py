@@ -98,6 +98,10 @@ class Run:
         self._outcome = Outcome()
 
     async def run(self) -> Outcome:
+        self._say("drills")
+        failed = await asyncio.to_thread(self._stack.drill)
+        self._outcome.note("drills", failed or "all passed", not failed)
+        await asyncio.to_thread(self._stack.wait_ready)
         async with Line([self._stack.url], tls=self._stack.tls, patience_s=PATIENCE_S) as line:
             organiser, voters = await self._people(line)
             actions = Organiser(organiser.api)
