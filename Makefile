@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test unit cluster-test docs-test fuzz-api mutations sim chaos lint fmt clean
+.PHONY: help venv demo up test unit cluster-test docs-test fuzz-api mutations sim chaos swarm-test bench lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,9 @@ sim: $(STAMP) ## simulate whole clusters under faults (SEEDS=1000 STEPS=2000 FIR
 
 chaos: $(STAMP) ## hurt a real cluster while clients cast (SECONDS=600 SEED=1; as root also its links and a disk)
 	$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+swarm-test: $(STAMP) ## build the image, run and hurt the stack in a real Docker Swarm (as root, where no daemon runs)
+	$(BIN)/python -m tests.swarm
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from .drill_cli import drill
 from .logs import configure
 from .replay.cli import replay
 
+ROTATED = ("jwt", "otp", "data_key", "redis", "ca", "gateway", "smtp", "tls", "postgres", "signing")
 DATA_HELP = "Where keys, databases and logs of the cluster are kept."
 
 
@@ -58,12 +59,13 @@ def keys() -> None:
     "--nodes", default=3, show_default=True, type=click.IntRange(1, 9), help="How many nodes the cluster has."
 )
 @click.option("--origin", required=True, help="The log's name in every checkpoint, such as ballot.example.org.")
-def keys_init(folder: Path, nodes: int, origin: str) -> None:
+@click.option("--host", "hosts", multiple=True, help="A name or address of the gateway (repeat; the origin if none).")
+def keys_init(folder: Path, nodes: int, origin: str, hosts: tuple[str, ...]) -> None:
     """Make every key, certificate and secret of a new cluster in FOLDER, and its genesis entry."""
     from .keys import KeysError, init_keys
 
     try:
-        genesis = init_keys(folder, nodes, origin)
+        genesis = init_keys(folder, nodes, origin, hosts)
     except KeysError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"genesis {genesis.hash.hex()}")
@@ -88,15 +90,39 @@ def keys_node(folder: Path, number: int) -> None:
     click.echo(f"ballot node add {folder}/node{number}/{RECORD_FILE} HOST:PORT")
 
 
+@keys.command("rotate")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("kind", type=click.Choice(ROTATED))
+@click.argument("number", type=click.IntRange(1), required=False)
+@click.option("--finish", is_flag=True, help="Take the old one away (jwt, ca, signing).")
+@click.option("--given", is_flag=True, help="The files hold the new one already (gateway, smtp).")
+def keys_rotate(folder: Path, kind: str, number: int | None, finish: bool, given: bool) -> None:
+    """Replace the secrets of one KIND in FOLDER; tls, postgres and signing are those of node NUMBER.
+
+    Prints what is to be done next, and in which order. The password of the mail server (smtp), and a gateway's
+    certificate by a public authority (gateway with --given), you put into the file yourself first.
+    """
+    from .keys import KeysError
+    from .rotate import rotate
+
+    try:
+        steps = rotate(folder, kind, number or 0, finish=finish, given=given)
+    except (KeysError, OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join(f"{place}. {step}" for place, step in enumerate(steps, 1)))
+
+
 @main.command()
 def migrate() -> None:
     """Bring this node's database to this version's schema (BALLOT_DSN)."""
+    import psycopg
+
     from .ledger.migrate import SchemaTooNew
     from .ledger.migrate import migrate as run
 
     try:
         done = run(_settings().dsn)
-    except SchemaTooNew as error:
+    except (SchemaTooNew, psycopg.OperationalError) as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(f"applied {name}" for name in done) or "nothing to do")
 
@@ -113,11 +139,17 @@ def node(context: click.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
+    import psycopg
+
+    from .ledger.migrate import SchemaTooNew, SchemaTooOld
     from .run import prepare_database, run_node
 
     settings = _settings()
     configure(settings.log_level, node=settings.node)
-    prepare_database(settings)
+    try:
+        prepare_database(settings)
+    except (SchemaTooNew, SchemaTooOld, psycopg.OperationalError) as error:
+        raise click.ClickException(str(error)) from error
     run_node(settings)
 
 
@@ -139,6 +171,24 @@ def node_add(record: Path, address: str, wait: float) -> None:
         asyncio.run(add_node(_settings(), load_record(record), address, wait, click.echo))
     except (KeysError, OperatorError, Unavailable) as error:
         raise click.ClickException(str(error)) from error
+
+
+@node.command("rotate")
+@click.argument("record", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def node_rotate(record: Path) -> None:
+    """Let a member sign with the new keys that RECORD names, which it holds already (see `ballot keys rotate`).
+
+    Run this on any member, with its environment. Do it while no election is being counted.
+    """
+    from .keys import KeysError, load_record
+    from .ledger.submit import Unavailable
+    from .operator import OperatorError, rotate_node
+
+    try:
+        index = asyncio.run(rotate_node(_settings(), load_record(record)))
+    except (KeysError, OperatorError, Unavailable) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"the new keys are in force from entry {index} on")
 
 
 @node.command("remove")

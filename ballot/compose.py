@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,10 +16,11 @@ from .http.app import create_app
 from .http.deps import Deps, make_pool, make_redis
 from .http.deps import Settings as AppSettings
 from .http.mail import MailboxMailer, Mailer, SmtpMailer
-from .ledger import rsa
+from .http.tokens import TokenKey
 from .ledger.client import LedgerClient
 from .ledger.membership import membership_of
 from .logs import configure
+from .pem import load_token_keys
 
 
 def create_application() -> Any:
@@ -29,7 +31,6 @@ def create_application() -> Any:
 
 
 def make_deps(settings: Settings) -> Deps:
-    jwt_private = rsa.load_private(settings.secret("jwt_private"))
     ledger, db, redis = LedgerClient(settings.socket), make_pool(settings.dsn), make_redis(settings.redis_url)
     return Deps(
         settings=_app_settings(settings),
@@ -37,12 +38,18 @@ def make_deps(settings: Settings) -> Deps:
         db=db,
         redis=redis,
         vault=settings.vault(),
-        jwt_private=jwt_private,
-        jwt_public=jwt_private.public_key(),
+        jwt_keys=_token_keys(settings),
         otp_key=settings.secret("otp_key"),
         mailer=_mailer(settings),
         drills=HttpDrills(make_drills(settings, ledger, db, redis)) if settings.drills else None,
     )
+
+
+def _token_keys(settings: Settings) -> Sequence[TokenKey]:
+    try:
+        return load_token_keys(settings.secret("jwt_private"))
+    except ValueError:
+        raise ConfigError("the secret jwt_private holds no RSA private key, or one that is none") from None
 
 
 def _app_settings(settings: Settings) -> AppSettings:

@@ -7,15 +7,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
 
+import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from .keys import load_genesis
 from .ledger import rsa
 from .ledger.entry import Entry
 from .ledger.settings import Address, NodeKeys, NodeSettings, PeerTls
 from .ledger.vault import Vault, VaultError
+from .pem import private_pems
 
 DEFAULT_SECRETS = "/run/secrets"
 
@@ -48,6 +52,7 @@ class Settings:
     drills: bool
     api: Mapping[int, str]
     turnout_s: int
+    migrate: bool
 
     @property
     def socket(self) -> Path:
@@ -93,17 +98,51 @@ class Settings:
         )
 
     def _keys(self) -> NodeKeys:
+        """The keys in use, and those that follow them while a rotation is under way: the second in both files."""
         try:
-            rsa_key = rsa.load_private(self.secret("rsa_private"))
+            moduli = [rsa.load_private(one) for one in private_pems(self.secret("rsa_private"))]
         except ValueError:
             raise ConfigError("the secret rsa_private is not an RSA private key") from None
         try:
-            ed25519 = load_pem_private_key(self.secret("ed25519_private"), None)
+            loaded = [load_pem_private_key(one, None) for one in private_pems(self.secret("ed25519_private"))]
         except ValueError:
-            ed25519 = None
-        if not isinstance(ed25519, Ed25519PrivateKey):
+            loaded = []
+        ed25519 = [one for one in loaded if isinstance(one, Ed25519PrivateKey)]
+        if not loaded or len(ed25519) != len(loaded):
             raise ConfigError("the secret ed25519_private is not an Ed25519 private key")
-        return NodeKeys(ed25519, rsa_key)
+        if len(moduli) != len(ed25519) or len(moduli) > 2:
+            raise ConfigError("the secrets rsa_private and ed25519_private are not one pair, or two")
+        following = NodeKeys(ed25519[1], moduli[1]) if len(moduli) == 2 else None
+        return NodeKeys(ed25519[0], moduli[0], following)
+
+
+def _password(folders: tuple[Path, ...], name: str) -> str:
+    """The secret `name`, without a last newline; empty where there is none, as on a machine without passwords."""
+    found = next((folder / name for folder in folders if (folder / name).exists()), None)
+    try:
+        return found.read_text().rstrip("\n") if found else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the secret {name} cannot be read: {error}") from error
+
+
+def _dsn(text: str, password: str) -> str:
+    """The connection string; with the password, unless it names its own."""
+    try:
+        if not password or "password" in conninfo_to_dict(text):
+            return text
+    except psycopg.ProgrammingError:
+        # Not quoted in the message: it may hold a password.
+        raise ConfigError("BALLOT_DSN is not a PostgreSQL connection string") from None
+    return make_conninfo(text, password=password)
+
+
+def _url(text: str, password: str, *, user_needed: bool = False) -> str:
+    """The URL; with the password, unless it names its own (or no user, where one is needed to log in at all)."""
+    parts = urlsplit(text)
+    if not password or not parts.hostname or parts.password or (user_needed and not parts.username):
+        return text
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:{quote(password, safe='')}@{place}"))
 
 
 def _address(name: str, text: str) -> Address:
@@ -164,18 +203,19 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     log_level = env.get("BALLOT_LOG_LEVEL", "info")
     if log_level.upper() not in logging.getLevelNamesMapping():
         raise ConfigError(f"BALLOT_LOG_LEVEL is not a level: {log_level!r}")
+    secrets = tuple(map(Path, env.get("BALLOT_SECRETS", DEFAULT_SECRETS).split(os.pathsep)))
     return Settings(
         node=node,
-        dsn=required("DSN"),
-        redis_url=required("REDIS_URL"),
+        dsn=_dsn(required("DSN"), _password(secrets, "postgres_password")),
+        redis_url=_url(required("REDIS_URL"), _password(secrets, "redis_password")),
         peers=_peers(env.get("BALLOT_PEERS", ""), node),
         listen=_address("BALLOT_LISTEN", env.get("BALLOT_LISTEN", "127.0.0.1:7100")),
         http=_address("BALLOT_HTTP", env.get("BALLOT_HTTP", "127.0.0.1:8000")),
-        secrets=tuple(map(Path, env.get("BALLOT_SECRETS", DEFAULT_SECRETS).split(os.pathsep))),
+        secrets=secrets,
         state=Path(required("STATE")),
         workers=number("WORKERS", 2, least=1),
         mailbox=Path(env["BALLOT_MAILBOX"]) if env.get("BALLOT_MAILBOX") else None,
-        smtp_url=env.get("BALLOT_SMTP_URL", ""),
+        smtp_url=_url(env.get("BALLOT_SMTP_URL", ""), _password(secrets, "smtp_password"), user_needed=True),
         mail_from=env.get("BALLOT_MAIL_FROM", "ballot@localhost"),
         log_level=log_level,
         clock_offset_us=number("CLOCK_OFFSET_US", 0),
@@ -185,4 +225,5 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         drills=number("DRILLS", 0) == 1,
         api=_urls(env.get("BALLOT_API", "")),
         turnout_s=number("TURNOUT_S", 20, least=2),
+        migrate=number("MIGRATE", 1) == 1,
     )

@@ -71,6 +71,15 @@ async def _promote(client: LedgerClient, node: int, say: Callable[[str], None]) 
     return _accepted(answer)
 
 
+async def rotate_node(settings: Settings, record: NodeRecord) -> int:
+    """Gives a member new signing keys; returns the entry that says so. Raises OperatorError, Unavailable."""
+    client = LedgerClient(settings.socket)
+    try:
+        return _accepted(await _change(client, members.rotate(record))).index
+    finally:
+        client.close()
+
+
 async def remove_node(settings: Settings, node: int) -> int:
     """Removes a member; returns the entry that says so. Raises OperatorError, Unavailable."""
     client = LedgerClient(settings.socket)

@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 from .config import Settings
-from .ledger.migrate import migrate
+from .ledger.migrate import migrate, require_migrated
 from .ledger.node import Node
 from .ledger.raft.core import LEADER
 from .ledger.raft.messages import ConfRefused, NotLeader
@@ -26,8 +26,11 @@ HANDOVER_S = 1.0
 
 
 def prepare_database(settings: Settings) -> None:
-    """Migrates and puts the genesis in place. Raises SchemaTooNew, UnsafeDatabase, psycopg.Error."""
-    migrate(settings.dsn)
+    """Migrates, or sees that a job of its own has; puts the genesis in place.
+
+    Raises SchemaTooNew, SchemaTooOld, UnsafeDatabase, psycopg.Error.
+    """
+    (migrate if settings.migrate else require_migrated)(settings.dsn)
     install_genesis(settings.dsn, settings.genesis())
 
 

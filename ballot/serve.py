@@ -6,6 +6,7 @@ When either process ends, the other is ended too: half a node would only confuse
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .config import Settings
+from .config import Settings, read_settings
 from .ledger.settings import Address
 
 STOP_TIMEOUT_S = 10.0
@@ -55,9 +56,22 @@ def gunicorn_command(application: str, address: Address, workers: int) -> list[s
 
 def application() -> object:
     """The ASGI app of this node, from the environment."""
+    # Before the first figure is made, which happens as the app is imported.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_folder(read_settings().state))
     from .compose import create_application
 
     return create_application()
+
+
+def _metrics_folder(state: Path) -> Path:
+    """Where all workers of this gunicorn keep their figures; those of an earlier gunicorn go."""
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = state / f"metrics-{os.getppid()}"
+    for old in state.glob("metrics-*"):
+        if old != folder:
+            shutil.rmtree(old, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def serve(settings: Settings, environment: Mapping[str, str] | None = None) -> int:

@@ -13,6 +13,7 @@ import binascii
 import json
 import random
 import secrets
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,14 +81,22 @@ def unb64(text: str) -> bytes:
 class Line:
     """Connections to the nodes of one cluster, for everybody in this process. An async context manager.
 
-    `urls` are the nodes' base addresses; a node is named by its place in that list.
+    `urls` are the nodes' base addresses, or one of a gateway; a node is named by its place in that list. `tls` trusts
+    their certificates, where the system's own authorities do not.
     """
 
-    def __init__(self, urls: Sequence[str], *, timeout_s: float = TIMEOUT_S, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        timeout_s: float = TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         if not urls:
             raise ValueError("a cluster has at least one node")
         self.urls = [url.rstrip("/") for url in urls]
-        self._timeout_s, self._patience_s = timeout_s, patience_s
+        self._timeout_s, self._patience_s, self._tls = timeout_s, patience_s, tls
 
     async def __aenter__(self) -> Self:
         self._kept = self._session(force_close=False)
@@ -102,7 +111,7 @@ class Line:
 
     def _session(self, *, force_close: bool) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=force_close),
+            connector=aiohttp.TCPConnector(limit=0, force_close=force_close, ssl=self._tls or True),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
         )

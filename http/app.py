@@ -8,7 +8,21 @@ from typing import Any
 from falcon.asgi import App, Request, Response
 from falcon.constants import HTTP_METHODS
 
-from . import auth, credentials, diag, drills, elections, events, ledger, middleware, problems, results, roll, votes
+from . import (
+    auth,
+    credentials,
+    diag,
+    drills,
+    elections,
+    events,
+    ledger,
+    metrics,
+    middleware,
+    problems,
+    results,
+    roll,
+    votes,
+)
 from .accounts import Accounts
 from .caching import Caching
 from .deps import Deps
@@ -139,6 +153,7 @@ def _add_ledger(app: Application, services: Services) -> None:
 def _add_diag(app: Application, services: Services, listeners: Listeners) -> None:
     app.add_route("/api/_diag/health", diag.Live(services))
     app.add_route("/api/_diag/ready", diag.Ready(services))
+    app.add_route("/api/_diag/metrics", metrics.Metrics(services))
     app.add_route("/api/_diag/node", diag.Node(services))
     app.add_route("/api/_diag/cluster", diag.Cluster(services))
     app.add_route("/api/_diag/events", diag.ClusterEvents(services, listeners))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
@@ -18,6 +17,7 @@ from ..ledger.client import LedgerClient
 from ..ledger.vault import Vault
 from .limits import Limit
 from .mail import Mailer
+from .tokens import TokenKey
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
@@ -77,8 +77,7 @@ class Deps:
     db: Pool
     redis: Redis
     vault: Vault = field(repr=False)
-    jwt_private: RSAPrivateKey = field(repr=False)
-    jwt_public: RSAPublicKey
+    jwt_keys: Sequence[TokenKey] = field(repr=False)
     otp_key: bytes = field(repr=False)
     mailer: Mailer
     drills: DrillRunner | None = None

@@ -12,6 +12,7 @@ import falcon
 from falcon.asgi import Request, Response
 
 from ..ledger.client import LedgerClient
+from .metrics import note_request
 from .position import Position
 from .problems import Refused
 from .services import Services
@@ -44,9 +45,11 @@ class RequestLog:
         refusal = getattr(req.context, "refusal", None)
         if refusal is not None:
             fields["refusal"] = refusal
+        seconds = perf_counter() - req.context.began
+        note_request(req, resp, seconds, refusal)
         if not req.path.startswith(CASTS):
             fields["request"] = req.context.id
-            fields["ms"] = round(1000 * (perf_counter() - req.context.began), 1)
+            fields["ms"] = round(1000 * seconds, 1)
             resp.set_header("X-Request-Id", req.context.id)
         resp.set_header("X-Content-Type-Options", "nosniff")
         if resp.get_header("Cache-Control") is None:

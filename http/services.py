@@ -35,8 +35,7 @@ class Services:
         settings = deps.settings
         self.deps, self.settings = deps, settings
         self.tokens = AccessTokens(
-            deps.jwt_private,
-            deps.jwt_public,
+            deps.jwt_keys,
             issuer=settings.issuer,
             audience=settings.audience,
             lifetime_s=settings.access_lifetime_s,

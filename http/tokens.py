@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import logging
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from time import time
 from typing import Any, cast
@@ -25,18 +27,30 @@ FAMILY_BYTES, SECRET_BYTES = 16, 32
 _CLAIMS = ["iss", "aud", "sub", "iat", "exp", "jti", "typ"]
 
 
-class AccessTokens:
-    """Signs and checks access tokens. They name a user and nothing else: roles are looked up where they matter."""
+@dataclass(frozen=True)
+class TokenKey:
+    """A key and since when it signs, in seconds since 1970. What it signed is good while it is held at all."""
 
-    def __init__(
-        self, private: RSAPrivateKey, public: RSAPublicKey, *, issuer: str, audience: str, lifetime_s: int
-    ) -> None:
-        self._private, self._public = private, public
+    private: RSAPrivateKey = field(repr=False)
+    signs_from: float = 0.0
+
+
+class AccessTokens:
+    """Signs and checks access tokens. They name a user and nothing else: roles are looked up where they matter.
+
+    Of several keys, oldest first, all check: a new one is known everywhere before the first token it signs, and the
+    one before it for as long as its last token lives.
+    """
+
+    def __init__(self, keys: Sequence[TokenKey], *, issuer: str, audience: str, lifetime_s: int) -> None:
         self._issuer, self._audience, self.lifetime_s = issuer, audience, lifetime_s
-        self.jwk = _jwk(public)
+        self._signing = [(key, _jwk(key.private.public_key())) for key in keys]
+        self._public = {jwk["kid"]: key.private.public_key() for key, jwk in self._signing}
+        self.jwks = [jwk for _, jwk in self._signing]
 
     def issue(self, user: bytes) -> str:
         now = int(time())
+        key, jwk = next((one for one in reversed(self._signing) if one[0].signs_from <= now), self._signing[0])
         claims = {
             "iss": self._issuer,
             "aud": self._audience,
@@ -46,14 +60,14 @@ class AccessTokens:
             "jti": b64(secrets.token_bytes(16)),
             "typ": "access",
         }
-        return jwt.encode(claims, self._private, algorithm=ALGORITHM, headers={"kid": self.jwk["kid"]})
+        return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": jwk["kid"]})
 
     def user(self, token: str) -> bytes:
         """The 16-byte user id of a valid token. Raises Refused(InvalidToken)."""
         try:
             claims = jwt.decode(
                 token,
-                self._public,
+                self._key_of(token),
                 algorithms=[ALGORITHM],
                 issuer=self._issuer,
                 audience=self._audience,
@@ -64,6 +78,13 @@ class AccessTokens:
             return unb64(str(claims["sub"]), USER_BYTES)
         except (jwt.InvalidTokenError, ValueError) as error:
             raise Refused("InvalidToken", "the access token is not valid, or no longer") from error
+
+    def _key_of(self, token: str) -> RSAPublicKey:
+        """The key that the token names, among our own and nowhere else. Raises jwt.InvalidTokenError."""
+        public = self._public.get(str(jwt.get_unverified_header(token).get("kid")))
+        if public is None:
+            raise jwt.InvalidTokenError("the token names no key of ours")
+        return public
 
 
 def _jwk(public: RSAPublicKey) -> dict[str, str]:

@@ -115,6 +115,11 @@ class LedgerClient:
         pid: int = await self.call("at", [node, "drill", [action, argument]])
         return pid
 
+    async def metrics(self) -> bytes:
+        """The ledger process's figures, in Prometheus' text format."""
+        text: bytes = await self.call("metrics")
+        return text
+
     async def wait(self, index: int, timeout_s: float = 5.0) -> int:
         """Returns this node's applied index once it is at least `index`. Raises Unavailable."""
         applied: int = await self.call("wait", [index, timeout_s])

@@ -55,7 +55,7 @@ class Cosigner:
         tell: Callable[[str, Any, int], None],
         on_note: Callable[[Checkpoint, bytes], None],
     ) -> None:
-        self.node, self._keys, self.membership = node, keys, membership
+        self.node, self._ring, self.membership = node, keys, membership
         self._tell, self._on_note = tell, on_note
         self._round: Round | None = None
         self._asked: dict[int, int] = {}
@@ -70,6 +70,11 @@ class Cosigner:
     @property
     def _member(self) -> Member:
         return self.membership.node(self.node).member
+
+    @property
+    def keys(self) -> NodeKeys:
+        """The own keys that count at the applied entry."""
+        return self._ring.in_force(self.membership.node(self.node).ed25519)
 
     def want(self, index: int) -> None:
         """Someone waits for a checkpoint that covers entry `index`. One that does is told again: a peer may lack it."""
@@ -150,7 +155,7 @@ class Cosigner:
         voters = self.membership.conf.voters
         if current.checkpoint is None or len(current.lines) < len(voters) // 2 + 1:
             return
-        lines = [rsa_line(self._keys.rsa, self._member.name, current.checkpoint), *current.lines.values()]
+        lines = [rsa_line(self.keys.rsa, self._member.name, current.checkpoint), *current.lines.values()]
         note = assemble(current.checkpoint, lines)
         self._round = None
         self._tell("note", note, 0)
@@ -185,7 +190,7 @@ class Cosigner:
             return None
         self.signed_size = size
         checkpoint = Checkpoint(self.membership.origin, size, tree.root(size))
-        return cosign(self._keys.ed25519, self._member.name, checkpoint, int(time.time()))
+        return cosign(self.keys.ed25519, self._member.name, checkpoint, int(time.time()))
 
     def on_note(self, note: bytes) -> None:
         """A finished checkpoint from the leader: believed only as far as its signatures go."""

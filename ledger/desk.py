@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -73,6 +74,7 @@ class Desk:
         self._core, self._machine, self._clock = core, machine, clock
         self._wake, self._want, self._confirm = wake, want, confirm
         self.now_us = 0
+        self.refusals: Counter[str] = Counter()
         self._orders: list[_Order] = []
         self._batch: Sequence[_Order] = ()
         self._since = 0.0
@@ -145,6 +147,7 @@ class Desk:
             decision = Refusal("TooLarge", f"an entry has at most {MAX_PAYLOAD_BYTES} bytes")
         verdict = self._carry_out(decision)
         if isinstance(verdict, Refusal):
+            self.refusals[verdict.name] += 1
             log.info("refused", extra={"refusal": verdict.name})
             return Verdict(last.term, last.index, False, verdict.name, verdict.detail)
         if order.receipt:

@@ -39,6 +39,11 @@ def promote(node: int) -> bytes:
     return frame(_KIND, b"promote", u64(node), b"")
 
 
+def rotate(record: NodeRecord) -> bytes:
+    """The command that gives a member the signing keys in `record`, which it must hold beside its old ones."""
+    return frame(_KIND, b"rotate", u64(record.id), encode_map(record.to_fields()))
+
+
 def remove(node: int) -> bytes:
     return frame(_KIND, b"remove", u64(node), b"")
 
@@ -137,6 +142,8 @@ class MembersDesk:
             node = read_u64(number)
             if what == b"add":
                 return self._add(record_of(decode_map(fields)))
+            if what == b"rotate":
+                return self._rotate(record_of(decode_map(fields)))
             return {b"promote": self._promote, b"remove": self._remove}[what](node)
         except (FrameError, EntryError, KeyError, TypeError) as error:
             return Refusal("Malformed", f"the change of members is malformed: {error!r}")
@@ -162,6 +169,13 @@ class MembersDesk:
         if lag > MAX_LAG or not match or node not in self._connected():
             return Refusal("NotCaughtUp", f"node {node} still lacks {lag} of {self._core.commit} entries")
         return self._guarded("NodeAdded", after)
+
+    def _rotate(self, record: NodeRecord) -> Decision:
+        members = self._members.current
+        after = members.with_keys(record)
+        if after.nodes == members.nodes:
+            return self._known()
+        return self._guarded("NodeKeyRotated", after)
 
     def _remove(self, node: int) -> Decision:
         members = self._members.current

@@ -105,6 +105,15 @@ class Membership:
             raise ChangeRefused(f"node {node_id} is not a member")
         return self._checked(tuple(replace(node, voter=node.voter or node.id == node_id) for node in self.nodes))
 
+    def with_keys(self, record: NodeRecord) -> Membership:
+        """This list with other signing keys for a member. Raises ChangeRefused."""
+        if not self.holds(record.id):
+            raise ChangeRefused(f"node {record.id} is not a member")
+        if (name := self.node(record.id).name) != record.name:
+            raise ChangeRefused(f"node {record.id} is called {name}, not {record.name}")
+        new = replace(self.node(record.id), ed25519=record.ed25519, rsa=record.rsa)
+        return self._checked(tuple(new if node.id == record.id else node for node in self.nodes))
+
     def without(self, node_id: int) -> Membership:
         """This list and one node less. Raises ChangeRefused."""
         if not self.holds(node_id):

@@ -25,6 +25,7 @@ from .entry import SALT_BYTES, Entry, check_link, encode_map, seal
 from .machine import StateMachine
 from .members import Members, MembersDesk
 from .membership import CONF_KINDS, Membership, membership_of
+from .metrics import NodeMetrics
 from .notes import Notes
 from .raft.config import Config
 from .raft.core import LEADER, RaftCore
@@ -66,6 +67,7 @@ class Node:
         self.applier = Applier(settings.dsn, machine, self.read_committed, self._on_applied)
         self.transport = Transport(settings.node, settings.listen, dict(settings.peers), settings.tls, self.clock, self)
         self.members = Members(settings.node, dict(settings.peers), self.transport, self.clock)
+        self.metrics = NodeMetrics(self)
         self.core: RaftCore
         self.cosigner: Cosigner
         self.reads: SafeReads
@@ -194,13 +196,15 @@ class Node:
         try:
             if write.truncate_from:
                 self.state_file.lower(write.truncate_from - 1)
-            await self.table.write(write)
+            with self.metrics.writes.time():
+                await self.table.write(write)
             self.state_file.record(write.hard.term, write.hard.vote, self._last_durable(write))
         except Exception as error:
             die(f"the outcome of a write is unknown: {error}")
         if (took := time.monotonic() - begun) > SLOW_WRITE_S:
             log.warning("a write took long: is the disk stalling?", extra={"seconds": round(took, 2)})
         if write.entries:
+            self.metrics.entries.inc(len(write.entries))
             log.info("entries durable", extra={"count": len(write.entries), "last": write.entries[-1].index})
         self.core.appended(write.token)
         self.wake()
@@ -242,6 +246,7 @@ class Node:
 
     def _on_role(self) -> None:
         log.info("role", extra={"role": self.core.role, "term": self.core.term, "leader": self.core.leader})
+        self.metrics.saw_leader(self.core.leader)
         self._role_changed.set()
         self.machine.rewind()
         self.desk.abandon()

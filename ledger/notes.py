@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -25,6 +26,7 @@ class Notes:
         self._signed_size = 0
         self.newest_size = 0
         self.newest = b""
+        self.newest_at = time.monotonic()
 
     async def open(self) -> None:
         self._connection = await AsyncConnection.connect(
@@ -52,7 +54,7 @@ class Notes:
     def keep(self, size: int, note: bytes) -> None:
         """Queues a checkpoint for storing and answers whoever waited for one that large."""
         self._queue.append((size, note))
-        self.newest_size, self.newest = size, note
+        self.newest_size, self.newest, self.newest_at = size, note, time.monotonic()
         self._more.set()
         ready = [waiter for waiter in self._waiting if waiter[0] <= size]
         self._waiting = [waiter for waiter in self._waiting if waiter[0] > size]

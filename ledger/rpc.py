@@ -33,6 +33,7 @@ class RpcServer:
         self._methods: dict[str, Method] = {
             "submit": self._submit,
             "status": self._status,
+            "metrics": self._metrics,
             "wait": self._wait,
             "read_index": self._read_index,
             "inclusion": self._inclusion,
@@ -160,6 +161,9 @@ class RpcServer:
         else:
             raise ValueError(f"there is no such action: {action}")
         return os.getpid()
+
+    async def _metrics(self, _: Any) -> bytes:
+        return self._node.metrics.text()
 
     async def _wait(self, argument: Any) -> int:
         index, timeout_s = argument

@@ -17,10 +17,22 @@ Address = tuple[str, int]
 
 @dataclass(frozen=True)
 class NodeKeys:
-    """A node's own signing keys: Ed25519 for cosignatures, RSA-3072 for the leader's checkpoint line."""
+    """A node's own signing keys: Ed25519 for cosignatures, RSA-3072 for the leader's checkpoint line and attestations.
+
+    While they are being replaced there is a second pair: the log says from which entry on that one signs.
+    """
 
     ed25519: Ed25519PrivateKey = field(repr=False)
     rsa: RSAPrivateKey = field(repr=False)
+    following: NodeKeys | None = field(default=None, repr=False)
+
+    def in_force(self, public: bytes) -> NodeKeys:
+        """The pair whose Ed25519 key the list of members names (32 bytes)."""
+        following = self.following
+        return following if following is not None and following.names(public) else self
+
+    def names(self, public: bytes) -> bool:
+        return self.ed25519.public_key().public_bytes_raw() == public
 
 
 @dataclass(frozen=True)

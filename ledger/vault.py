@@ -1,4 +1,8 @@
-"""Private bytes at rest: AES-256-GCM under the cluster's data key (NIST SP 800-38D), a fresh nonce each time."""
+"""Private bytes at rest: AES-256-GCM under the cluster's data key (NIST SP 800-38D), a fresh nonce each time.
+
+What was sealed is never sealed anew, for the log is never rewritten: a data key that is replaced still opens what it
+sealed, and so the data key is a ring.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import os
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-NONCE_BYTES = 12
+KEY_BYTES, NONCE_BYTES = 32, 12
 
 
 class VaultError(Exception):
@@ -17,23 +21,30 @@ class VaultError(Exception):
 
 
 class Vault:
+    """`data_key`: 32 bytes a key, oldest first. The newest seals, all open, and the oldest makes the address tags: they
+    are looked up, so they must stay what they were.
+    """
+
     def __init__(self, data_key: bytes) -> None:
-        if len(data_key) != 32:
-            raise VaultError("the data key is not 32 bytes")
-        self._aead = AESGCM(data_key)
-        self._tag_key = hmac.digest(data_key, b"ballot address tag", hashlib.sha256)
+        if not data_key or len(data_key) % KEY_BYTES:
+            raise VaultError("the data key is not 32 bytes, or several times 32")
+        ring = [data_key[at : at + KEY_BYTES] for at in range(0, len(data_key), KEY_BYTES)]
+        self._newest_first = [AESGCM(key) for key in reversed(ring)]
+        self._tag_key = hmac.digest(ring[0], b"ballot address tag", hashlib.sha256)
 
     def seal(self, data: bytes, context: bytes) -> bytes:
         """nonce ‖ ciphertext; `context` is bound to it and must be given again to open it."""
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._aead.encrypt(nonce, data, context)
+        return nonce + self._newest_first[0].encrypt(nonce, data, context)
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
         """Raises VaultError when key, context or bytes differ."""
-        try:
-            return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
-        except (InvalidTag, ValueError) as error:
-            raise VaultError("sealed bytes do not open under this data key") from error
+        for aead in self._newest_first:
+            try:
+                return aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+            except (InvalidTag, ValueError):
+                continue
+        raise VaultError("sealed bytes do not open under this data key")
 
     def address_tag(self, address: str) -> bytes:
         """A keyed hash that finds an e-mail address without storing it: HMAC-SHA-256 of the folded address."""

@@ -224,7 +224,7 @@ class Duties:
             return
         digest = hashlib.sha256(_document(election, votes)).digest()
         node = self._node.settings.node
-        signature = rsa.sign(self._node.settings.keys.rsa, frame("attest", election["eid"], u32(node), digest))
+        signature = rsa.sign(self._node.cosigner.keys.rsa, frame("attest", election["eid"], u32(node), digest))
         await self._submit(c.AttestTally(election["election"], node, digest, signature))
 
 

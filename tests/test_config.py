@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from psycopg.conninfo import conninfo_to_dict
 
 from ballot.config import ConfigError, Settings, read_settings
 from ballot.keys import dump_genesis
@@ -151,3 +152,43 @@ def test_no_secret_is_in_the_text_of_what_a_node_is_given(folder: Path) -> None:
     assert "dsn-secret" not in text
     assert "PrivateKey" not in text
     assert "Vault" not in text
+
+
+# -- passwords in files of their own
+
+
+@pytest.fixture
+def passwords(folder: Path) -> Path:
+    (folder / "own" / "postgres_password").write_text("p'w \\1\n")
+    (folder / "shared" / "redis_password").write_text("r:w/1")
+    (folder / "shared" / "smtp_password").write_text("s@w")
+    return folder
+
+
+def with_passwords(folder: Path, **changes: str) -> Settings:
+    return settings(SECRETS=os.pathsep.join((str(folder / "own"), str(folder / "shared"))), **changes)
+
+
+def test_a_password_that_is_not_in_the_environment_comes_from_its_secret(passwords: Path) -> None:
+    found = with_passwords(
+        passwords, DSN="host=db user=ballot", REDIS_URL="redis://cache:6379/0", SMTP_URL="smtp://user@mail:587"
+    )
+    assert conninfo_to_dict(found.dsn) == {"host": "db", "user": "ballot", "password": "p'w \\1"}
+    assert found.redis_url == "redis://:r%3Aw%2F1@cache:6379/0"
+    assert found.smtp_url == "smtp://user:s%40w@mail:587"
+
+
+def test_a_password_in_the_environment_goes_before_the_secret(passwords: Path) -> None:
+    found = with_passwords(passwords)
+    assert (found.dsn, found.redis_url) == (COMPLETE["BALLOT_DSN"], COMPLETE["BALLOT_REDIS_URL"])
+    assert found.smtp_url == COMPLETE["BALLOT_SMTP_URL"]
+
+
+def test_a_mail_server_that_asks_for_no_user_gets_no_password(passwords: Path) -> None:
+    assert with_passwords(passwords, SMTP_URL="smtp+plain://mail:25").smtp_url == "smtp+plain://mail:25"
+
+
+def test_a_connection_string_that_is_none_is_named_and_not_shown(passwords: Path) -> None:
+    with pytest.raises(ConfigError, match="BALLOT_DSN") as error:
+        with_passwords(passwords, DSN="host=db topsecret")
+    assert "topsecret" not in str(error.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 from collections.abc import Iterator
+from ipaddress import ip_address
 from itertools import cycle
 from pathlib import Path
 
@@ -25,8 +26,8 @@ from ballot.ledger.raft.messages import Conf
 from tests.support.chain import ORIGIN, chain, genesis, notes
 from tests.support.keys import long_key
 
-NODE_SECRETS = {"ed25519_private", "rsa_private", "tls_certificate", "tls_key"}
-SHARED_SECRETS = {"ca_certificate", "data_key", "jwt_private", "otp_key"}
+NODE_SECRETS = {"ed25519_private", "rsa_private", "tls_certificate", "tls_key", "postgres_password"}
+SHARED_SECRETS = {"ca_certificate", "data_key", "jwt_private", "otp_key", "redis_password", "smtp_password"}
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +57,7 @@ def certificate(path: Path) -> x509.Certificate:
 def test_every_secret_is_there_and_nothing_else(folder: Path) -> None:
     expected = {"genesis", "authority/ca_key"} | {f"shared/{name}" for name in SHARED_SECRETS}
     expected |= {f"node{number}/{name}" for number in (1, 2, 3) for name in NODE_SECRETS}
+    expected |= {"gateway/certificate", "gateway/key"}
     assert set(contents(folder)) == expected
 
 
@@ -110,6 +112,17 @@ def test_a_nodes_certificate_names_it_and_is_the_authoritys(folder: Path) -> Non
         assert isinstance(public, EllipticCurvePublicKey)
         spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         assert key.public_key().public_bytes(*spki) == public.public_bytes(*spki)
+
+
+def test_the_gateways_certificate_is_good_for_its_names_and_for_no_peer(tmp_path: Path) -> None:
+    init_keys(tmp_path / "keys", 1, ORIGIN, ["vote.example.org", "127.0.0.1"])
+    own = certificate(tmp_path / "keys" / "gateway" / "certificate")
+    own.verify_directly_issued_by(certificate(tmp_path / "keys" / "shared" / "ca_certificate"))
+    names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["vote.example.org"]
+    assert names.get_values_for_type(x509.IPAddress) == [ip_address("127.0.0.1")]
+    usage = own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert set(usage) == {ExtendedKeyUsageOID.SERVER_AUTH}
 
 
 def test_keys_are_never_overwritten(folder: Path) -> None:

@@ -14,7 +14,7 @@ from ballot.http.app import create_app
 from ballot.http.ledger import MOST_LISTS
 from ballot.http.parse import b64
 from ballot.http.services import Services
-from ballot.http.tokens import AccessTokens
+from ballot.http.tokens import AccessTokens, TokenKey
 from ballot.ledger.frame import frame
 from ballot.projections import queries
 from ballot.voting.ballot import cast_frame
@@ -52,7 +52,7 @@ def ask(
 
 
 def token() -> str:
-    tokens = AccessTokens(jwt_key(), jwt_key().public_key(), issuer="ballot.test", audience="ballot", lifetime_s=60)
+    tokens = AccessTokens([TokenKey(jwt_key())], issuer="ballot.test", audience="ballot", lifetime_s=60)
     return f"Bearer {tokens.issue(bytes(16))}"
 
 

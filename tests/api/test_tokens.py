@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from ballot.embedded import EmbeddedRedis
 from ballot.http.parse import b64
 from ballot.http.problems import Refused
-from ballot.http.tokens import AccessTokens, RefreshTokens
+from ballot.http.tokens import AccessTokens, RefreshTokens, TokenKey
 from ballot.ledger import rsa
 from tests.support.services import jwt_key, running_redis, with_redis
 
@@ -22,7 +22,11 @@ USER = bytes(range(16))
 
 def access_tokens(**changes: Any) -> AccessTokens:
     options: dict[str, Any] = {"issuer": "ballot.test", "audience": "ballot", "lifetime_s": 60, **changes}
-    return AccessTokens(jwt_key(), jwt_key().public_key(), **options)
+    return AccessTokens([TokenKey(jwt_key())], **options)
+
+
+# Right in whatever else is wrong, so that no token is refused for this.
+KID = {"kid": access_tokens().jwks[0]["kid"]}
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -32,7 +36,7 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 
 def signed(**changes: Any) -> str:
-    return jwt.encode(claims(**changes), jwt_key(), algorithm="RS256")
+    return jwt.encode(claims(**changes), jwt_key(), algorithm="RS256", headers=KID)
 
 
 def refused(token: str) -> bool:
@@ -73,20 +77,20 @@ def test_a_token_with_another_claim_or_without_one_is_refused(changes: dict[str,
 
 
 def test_a_token_of_another_key_is_refused() -> None:
-    assert refused(jwt.encode(claims(), rsa.generate(2048), algorithm="RS256"))
+    assert refused(jwt.encode(claims(), rsa.generate(2048), algorithm="RS256", headers=KID))
 
 
 @pytest.mark.parametrize("algorithm", ["RS512", "PS256"])
 def test_a_token_of_another_algorithm_is_refused(algorithm: str) -> None:
-    assert refused(jwt.encode(claims(), jwt_key(), algorithm=algorithm))
+    assert refused(jwt.encode(claims(), jwt_key(), algorithm=algorithm, headers=KID))
 
 
 def test_an_unsigned_token_is_refused() -> None:
-    assert refused(unsigned({"alg": "none", "typ": "JWT"}))
+    assert refused(unsigned({"alg": "none", "typ": "JWT", **KID}))
 
 
 def test_a_token_signed_with_the_public_key_as_a_secret_is_refused() -> None:
-    assert refused(unsigned({"alg": "HS256", "typ": "JWT"}, bytes(32)))
+    assert refused(unsigned({"alg": "HS256", "typ": "JWT", **KID}, bytes(32)))
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é.b.c"])
@@ -97,9 +101,28 @@ def test_what_is_no_token_is_refused(token: str) -> None:
 def test_the_published_key_verifies_what_is_issued() -> None:
     tokens = access_tokens()
     token = tokens.issue(USER)
-    key = jwt.PyJWK(tokens.jwk)
-    assert jwt.get_unverified_header(token)["kid"] == tokens.jwk["kid"]
+    [published] = tokens.jwks
+    key = jwt.PyJWK(published)
+    assert jwt.get_unverified_header(token)["kid"] == published["kid"]
     assert jwt.decode(token, key, algorithms=["RS256"], audience="ballot")["sub"] == b64(USER)
+
+
+def test_a_token_that_names_no_key_of_ours_is_refused() -> None:
+    for headers in ({}, {"kid": "another"}, {"jku": "https://example.org/keys", "kid": "x"}):
+        assert refused(jwt.encode(claims(), jwt_key(), algorithm="RS256", headers=headers))
+
+
+def test_a_new_key_is_published_before_it_signs_and_the_old_one_stays_good() -> None:
+    old, new, now = jwt_key(), rsa.generate(2048), time()
+    options: dict[str, Any] = {"issuer": "ballot.test", "audience": "ballot", "lifetime_s": 60}
+    before = AccessTokens([TokenKey(old), TokenKey(new, now + 3600)], **options)
+    after = AccessTokens([TokenKey(old), TokenKey(new, now - 1)], **options)
+    first, second = before.issue(USER), after.issue(USER)
+    assert [jwt.get_unverified_header(token)["kid"] for token in (first, second)] == [key["kid"] for key in before.jwks]
+    for tokens in (before, after):
+        assert tokens.user(first) == tokens.user(second) == USER
+    with pytest.raises(Refused):
+        AccessTokens([TokenKey(new)], **options).user(first)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from ballot.ledger.clock import Clock
 from ballot.ledger.decision import Decision, Draft, Known, Refusal
 from ballot.ledger.entry import Entry, encode_map
-from ballot.ledger.members import Members, MembersDesk, add_learner, promote, remove
+from ballot.ledger.members import Members, MembersDesk, add_learner, promote, remove, rotate
 from ballot.ledger.membership import ANNOUNCED, Membership, NodeRecord, membership_of
 from ballot.ledger.raft.core import RaftCore
 from ballot.ledger.raft.log import Durable, RaftLog
@@ -23,6 +23,7 @@ from ballot.ledger.transport import Transport
 from tests.support.chain import follow, genesis, membership, node_record
 
 NEW = replace(node_record(4), address="db4.example:7100")
+ROTATED = replace(node_record(2), ed25519=b"n" * 32, rsa=b"n" * 384, voter=False, address="ignored:1")
 TOLD = {2: ("b", 2), 3: ("c", 3)}
 
 
@@ -167,6 +168,22 @@ def test_an_announcement_that_was_overwritten_is_made_again(bench: Bench) -> Non
 def test_what_another_leader_announced_is_announced_again(bench: Bench) -> None:
     bench.log.append([follow(genesis(), Draft(ANNOUNCED, encode_map(membership().with_learner(NEW).to_fields())))])
     assert bench.carry_out(add_learner(NEW)).kind == ANNOUNCED
+
+
+def test_a_member_gets_new_keys_and_keeps_everything_else(bench: Bench) -> None:
+    before = bench.members.current
+    after = bench.change(rotate(ROTATED))
+    assert after.node(2) == replace(before.node(2), ed25519=ROTATED.ed25519, rsa=ROTATED.rsa)
+    assert (after.node(1), after.node(3), after.conf) == (before.node(1), before.node(3), before.conf)
+    assert cast(Entry, bench.log.last).kind == "NodeKeyRotated"
+    assert bench.decide(rotate(ROTATED)) == Known(3)
+    assert bench.peers == TOLD
+
+
+def test_keys_are_not_given_to_a_stranger_nor_under_another_name_nor_anothers(bench: Bench) -> None:
+    assert "node 4 is not a member" in refused(bench.decide(rotate(NEW)))
+    assert "is called" in refused(bench.decide(rotate(replace(ROTATED, name="somebody"))))
+    assert "twice" in refused(bench.decide(rotate(replace(ROTATED, ed25519=node_record(3).ed25519))))
 
 
 def test_an_id_does_not_come_back(bench: Bench) -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from ballot.ledger.migrate import SchemaTooNew, migrate, migrations
+from ballot.ledger.migrate import SchemaTooNew, SchemaTooOld, migrate, migrations, require_migrated
 
 pytestmark = pytest.mark.cluster
 
@@ -58,8 +58,18 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(dsn: str, super
     with psycopg.connect(dsn) as connection:
         connection.execute("insert into schema_migration (name) values ('ledger/9999_future.sql')")
     try:
-        with pytest.raises(SchemaTooNew, match="9999_future"):
-            migrate(dsn)
+        for work in (migrate, require_migrated):
+            with pytest.raises(SchemaTooNew, match="9999_future"):
+                work(dsn)
     finally:
         with psycopg.connect(dsn) as connection:
             connection.execute("delete from schema_migration where name like '%future.sql'")
+
+
+def test_a_node_that_may_not_migrate_waits_for_whoever_does(empty: str) -> None:
+    with pytest.raises(SchemaTooOld, match="0001_log"):
+        require_migrated(empty)
+    with psycopg.connect(empty) as connection:
+        assert connection.execute("select to_regclass('schema_migration')").fetchone() == (None,)
+    migrate(empty)
+    require_migrated(empty)

@@ -58,3 +58,12 @@ def test_an_address_is_folded_to_one_spelling() -> None:
 def test_a_vault_does_not_show_its_key() -> None:
     assert bytes(range(32)).hex() not in repr(VAULT)
     assert repr(bytes(range(32))) not in repr(VAULT)
+
+
+def test_the_newest_key_of_a_ring_seals_and_all_of_them_open() -> None:
+    ring = Vault(bytes(range(32)) + b"n" * 32)
+    assert ring.open(SEALED, b"context") == b"secret"
+    assert Vault(b"n" * 32).open(ring.seal(b"later", b""), b"") == b"later"
+    with pytest.raises(VaultError):
+        VAULT.open(ring.seal(b"later", b""), b"")
+    assert ring.address_tag("a@b") == VAULT.address_tag("a@b")

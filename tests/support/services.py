@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from ballot.embedded import EmbeddedRedis, free_port
 from ballot.http.deps import Deps, Settings, make_pool, make_redis
+from ballot.http.tokens import TokenKey
 from ballot.ledger import rsa
 from ballot.ledger.client import Answer, LedgerClient
 from ballot.ledger.submit import Unavailable
@@ -96,8 +97,7 @@ def make_deps(ledger: LedgerClient, **settings: Any) -> Deps:
         db=make_pool("host=127.0.0.1 port=1 connect_timeout=1"),
         redis=make_redis(f"redis://127.0.0.1:{free_port()}/0"),
         vault=Vault(bytes(32)),
-        jwt_private=jwt_key(),
-        jwt_public=jwt_key().public_key(),
+        jwt_keys=[TokenKey(jwt_key())],
         otp_key=bytes(32),
         mailer=Outbound(),
     )
