@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import TypeVar
 
 from falcon.asgi import Request, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from psycopg import Error as DatabaseError
 from redis.exceptions import RedisError
 
@@ -53,26 +55,41 @@ class Metrics:
     @route("metrics", "Figures for Prometheus", "anyone", {200: Media(CONTENT_TYPE, "the Prometheus text format")})
     async def on_get(self, req: Request, resp: Response) -> None:
         deps = self._services.deps
-        state = CollectorRegistry()
         text, redis_up, bytes_used = await asyncio.gather(
             _or_none(deps.ledger.metrics()), _or_none(deps.redis.ping()), _or_none(self._database_bytes())
         )
-        for name, what, found in (
-            ("ballot_ledger_up", "1 while this node's ledger process answers.", text),
-            ("ballot_redis_up", "1 while Redis answers this node.", redis_up),
-            ("ballot_postgres_up", "1 while this node's PostgreSQL answers.", bytes_used),
-        ):
-            Gauge(name, what, registry=state).set(found is not None)
-        if bytes_used is not None:
-            Gauge("ballot_postgres_bytes", "The size of this node's database.", registry=state).set(bytes_used)
+        seen = _Seen(
+            [
+                ("ballot_ledger_up", "1 while this node's ledger process answers.", text is not None),
+                ("ballot_redis_up", "1 while Redis answers this node.", redis_up is not None),
+                ("ballot_postgres_up", "1 while this node's PostgreSQL answers.", bytes_used is not None),
+                ("ballot_postgres_bytes", "The size of this node's database, 0 when it is not known.", bytes_used or 0),
+            ]
+        )
         resp.content_type = CONTENT_TYPE
-        resp.data = generate_latest(state) + (text or b"") + _workers()
+        resp.data = seen.text() + (text or b"") + _workers()
 
     async def _database_bytes(self) -> int:
         async with self._services.deps.db.connection(timeout=PROBE_TIMEOUT_S) as connection:
             cursor = await connection.execute("select pg_database_size(current_database())")
             row = await cursor.fetchone()
             return int(row[0]) if row else 0
+
+
+class _Seen(Collector):
+    """What one worker saw just now: (name, what, value). Not kept in the workers' files, as a Gauge would be."""
+
+    def __init__(self, figures: Sequence[tuple[str, str, float]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        for name, what, value in self._figures:
+            yield GaugeMetricFamily(name, what, value=value)
+
+    def text(self) -> bytes:
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
 
 
 def _workers() -> bytes:

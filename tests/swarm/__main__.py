@@ -1,9 +1,8 @@
 """`make swarm-test`: the image and the stack of this checkout, deployed to a real Docker Swarm on this machine.
 
-Builds the image, deploys the stack, runs the drills and a whole election through the gateway while a node and
-another one's PostgreSQL are killed and while a rolling update replaces everything, checks that nothing was lost, and
-takes the stack away again. Ends with 0 and says so where no Docker daemon can run; a daemon or a swarm that was there
-stays.
+Builds the image, deploys the stack, runs the drills and a whole election through the gateway while a node and another
+one's PostgreSQL are killed and while a rolling update replaces everything, checks that nothing was lost, and takes the
+stack away again. Ends with 0 and says so where no Docker daemon can run; what was there before stays.
 """
 
 from __future__ import annotations
