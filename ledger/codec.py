@@ -78,6 +78,13 @@ def decode_stamp(message: Message, stamp: Any) -> list[int]:
     return [sent] if correction is None else [sent, _number("a correction", correction, least=-MAX_NUMBER)]
 
 
+def decode_question(number: Any, topic: Any, body: Any) -> tuple[int, str, Any]:
+    """A question's number and topic; its body is for whoever answers that topic. Raises CodecError."""
+    if not isinstance(topic, str):
+        raise CodecError("a topic is text")
+    return _number("a question", number), topic, body
+
+
 def decode_tell(topic: Any, body: Any) -> tuple[str, Any]:
     """A statement with the body that its topic has; a topic of a later version is for the node to pass over.
 
@@ -90,7 +97,7 @@ def decode_tell(topic: Any, body: Any) -> tuple[str, Any]:
             _number("a size", size, least=1)
         case "note", bytes() if len(body) <= MAX_NOTE_BYTES:
             pass
-        case ("sign" | "signed" | "note"), _:
+        case (("sign" | "signed" | "note"), _):
             raise CodecError(f"a malformed statement: {topic}")
         case str(), _:
             pass

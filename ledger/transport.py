@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections import defaultdict
 from collections.abc import Awaitable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .clock import Clock, measure
-from .codec import CodecError, decode, decode_parts, decode_stamp, decode_tell, encode
+from .codec import CodecError, decode, decode_parts, decode_question, decode_stamp, decode_tell, encode
 from .door import Door
 from .entry import EntryError
 from .raft.messages import Heartbeat, HeartbeatReply, Message
@@ -25,6 +27,8 @@ log = logging.getLogger("ballot.transport")
 
 RAFT, ASK, ANSWER, TELL = range(4)
 MAX_BACKLOG_BYTES = 64 << 20
+MAX_QUESTION_BYTES = 64 << 20
+MAX_QUESTIONS = 10_000
 RECONNECT_S = 0.1
 CONNECT_TIMEOUT_S = 2.0
 # A connection that was lost sooner than this was refused by the other side: it is not asked again at once.
@@ -44,6 +48,17 @@ class PeerHandler(Protocol):
     def on_tell(self, peer: int, topic: str, body: Any) -> None: ...
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A peer's questions that are being answered, and the bytes of their frames."""
+
+    count: int = 0
+    size: int = 0
+
+    def add(self, count: int, size: int) -> None:
+        self.count, self.size = self.count + count, self.size + size
+
+
 class Transport:
     def __init__(
         self, node: int, listen: Address, peers: dict[int, Address], tls: PeerTls, clock: Clock, handler: PeerHandler
@@ -54,6 +69,7 @@ class Transport:
         self._stamps: dict[int, tuple[int, int]] = {}
         self._asked: dict[int, tuple[int, asyncio.Future[Any]]] = {}
         self._next_ask = 0
+        self._waiting: dict[int, _Waiting] = defaultdict(_Waiting)
         self._door: Door | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._dialling: dict[int, asyncio.Task[None]] = {}
@@ -188,12 +204,12 @@ class Transport:
 
     def _on_frame(self, peer: int, link: FrameProtocol, frame: Any) -> None:
         try:
-            self._dispatch(peer, frame)
+            self._dispatch(peer, frame, link.frame_bytes)
         except (CodecError, EntryError) as error:
             log.error("malformed frame from a peer", extra={"peer": peer, "error": str(error)})
             link.abort()
 
-    def _dispatch(self, peer: int, frame: Any) -> None:
+    def _dispatch(self, peer: int, frame: Any, size: int) -> None:
         """Raises CodecError, EntryError."""
         channel, *parts = decode_parts(frame)
         if channel == RAFT:
@@ -202,8 +218,7 @@ class Transport:
             self._take_stamp(peer, message, decode_stamp(message, stamp))
             self._handler.on_message(message)
         elif channel == ASK:
-            number, topic, body = decode_parts(parts, 3)
-            self._spawn(self._answer(peer, number, topic, body))
+            self._on_question(peer, size, *decode_question(*decode_parts(parts, 3)))
         elif channel == ANSWER:
             self._on_answer(peer, *decode_parts(parts, 3))
         elif channel == TELL:
@@ -220,6 +235,15 @@ class Transport:
             future.set_result(body)
         else:
             future.set_exception(PeerLost(str(body)[:200]))
+
+    def _on_question(self, peer: int, size: int, number: int, topic: str, body: Any) -> None:
+        """A peer that asks faster than it can be answered is told so, before its questions fill the memory."""
+        waiting = self._waiting[peer]
+        if waiting.count >= MAX_QUESTIONS or waiting.size + size > MAX_QUESTION_BYTES:
+            self._push(peer, [ANSWER, number, False, "too many questions at once"])
+            return
+        waiting.add(1, size)
+        self._spawn(self._answer(peer, number, topic, body)).add_done_callback(lambda _: waiting.add(-1, -size))
 
     async def _answer(self, peer: int, number: int, topic: str, body: Any) -> None:
         try:

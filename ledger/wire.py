@@ -46,6 +46,8 @@ class FrameProtocol(asyncio.Protocol):
         self._buffer = bytearray()
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
+        self.frame_bytes = 0
+        """The length of the frame that was handed over last."""
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -73,6 +75,7 @@ class FrameProtocol(asyncio.Protocol):
                     break
                 body = bytes(memoryview(self._buffer)[position + 4 : position + 4 + length])
                 position += 4 + length
+                self.frame_bytes = length
                 self._on_frame(self, unpack(body))
         except WireError:
             self.close()

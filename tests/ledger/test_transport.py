@@ -1,4 +1,4 @@
-"""Peers on real sockets: without the cluster's certificate nobody gets anywhere, and with it only under their own name."""
+"""Peers on real sockets: without the cluster's certificate nobody gets anywhere, with it only under their own name."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
 import uvloop
 
-from ballot.ledger import door
+from ballot.ledger import door, transport
 from ballot.ledger.codec import encode
 from ballot.ledger.raft.messages import Heartbeat, TimeoutNow, Vote, VoteReply
 from ballot.ledger.transport import ANSWER, ASK, RAFT, TELL, PeerLost
 from ballot.ledger.wire import MAX_FRAME_BYTES, pack
+from tests.support.ledgers import until
 from tests.support.peers import CLIENT, DAY, SERVER, Authority, Caller, Listening, insecure, listening
 
 VOTE = [RAFT, encode(Vote(2, 1, 7, 9, 6)), []]
@@ -39,12 +42,6 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
 
 async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
     await work()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 async def gets_nowhere(node: Listening, context: ssl.SSLContext | None) -> None:
@@ -106,7 +103,19 @@ def test_a_stranger_gets_nowhere(
     run(work)
 
 
-NOT_NAMES = ["2", "node-", "node-02", "node-+2", "node--2", "node-2 ", "Node-2", "node-²", "node-٢", "node-2\0", "x-node-2"]
+NOT_NAMES = [
+    "2",
+    "node-",
+    "node-02",
+    "node-+2",
+    "node--2",
+    "node-2 ",
+    "Node-2",
+    "node-²",
+    "node-٢",
+    "node-2\0",
+    "x-node-2",
+]
 
 
 @pytest.mark.parametrize("name", NOT_NAMES)
@@ -215,10 +224,8 @@ def test_a_peer_that_sends_what_is_no_frame_is_cut_off(stream: bytes, authority:
         async with listening(authority.issue("node-1")) as node:
             tls = insecure(authority.issue("node-2"))
             caller = await Caller.connect(node.address, tls)
-            try:
+            with suppress(OSError):
                 await caller.write(stream)
-            except OSError:
-                pass
             assert await caller.is_turned_away()
             assert node.heard.nothing()
             await is_heard(node, tls)
@@ -237,6 +244,8 @@ MALFORMED: dict[str, Any] = {
     "a stamp beyond all time": [RAFT, encode(Heartbeat(2, 1, 7, 9, 1)), [2**63, None]],
     "a correction of text": [RAFT, encode(Heartbeat(2, 1, 7, 9, 1)), [1, "2"]],
     "a question without a body": [ASK, 1, "status"],
+    "a question without a number": [ASK, "1", "status", None],
+    "a question about nothing": [ASK, 1, {}, None],
     "a statement with too much": [TELL, "sign", 1, 2],
     "a topic that is no text": [TELL, 1, 2],
     "a size of text": [TELL, "sign", "7"],
@@ -266,10 +275,10 @@ def test_whatever_a_peer_says_is_taken_under_the_name_in_its_certificate(authori
 
     async def work() -> None:
         async with listening(authority.issue("node-1")) as node:
-            for peer in (2, 3):
+            for count, peer in enumerate((2, 3), 1):
                 caller = await Caller.connect(node.address, insecure(authority.issue(f"node-{peer}")))
                 await caller.say([RAFT, encode(VoteReply(9, 9, 7, True)), []], [TELL, "sign", 7], [ASK, 1, "q", None])
-                await until(lambda: len(node.heard.asked) == peer - 1)
+                await until(partial(node.heard.has_been_asked, count))
                 caller.hang_up()
             assert node.heard.messages == [VoteReply(2, 1, 7, True), VoteReply(3, 1, 7, True)]
             assert node.heard.told == [(2, "sign", 7), (3, "sign", 7)]
@@ -293,6 +302,29 @@ def test_nobody_answers_in_place_of_the_peer_that_was_asked(authority: Authority
             with pytest.raises(PeerLost):
                 await asking
             liar.hang_up()
+
+    run(work)
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_QUESTIONS", 3), ("MAX_QUESTION_BYTES", 3500)])
+def test_a_peer_that_asks_without_end_is_told_so_before_its_questions_fill_the_memory(
+    limit: str, value: int, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, limit, value)
+
+    async def work() -> None:
+        async with (
+            listening(authority.issue("node-2"), node=2, peers={1: ("127.0.0.1", 1)}) as second,
+            listening(authority.issue("node-1"), peers={2: second.address}) as first,
+        ):
+            second.transport.follow({1: first.address})
+            await until(lambda: (first.transport.connected(), second.transport.connected()) == ([2], [1]))
+            asking = [asyncio.ensure_future(first.transport.ask(2, "q", bytes(1000), 5.0)) for _ in range(10)]
+            await until(lambda: sum(one.done() for one in asking) == 7)
+            second.heard.answering.set()
+            answers = await asyncio.gather(*asking, return_exceptions=True)
+            assert [type(answer) for answer in answers] == [list] * 3 + [PeerLost] * 7
+            assert await first.transport.ask(2, "q", b"", 5.0) == ["answer", b""]
 
     run(work)
 

@@ -96,6 +96,9 @@ class Heard:
     def on_tell(self, peer: int, topic: str, body: Any) -> None:
         self.told.append((peer, topic, body))
 
+    def has_been_asked(self, count: int) -> bool:
+        return len(self.asked) == count
+
     def nothing(self) -> bool:
         return not (self.messages or self.told or self.asked)
 
