@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test unit cluster-test docs-test fuzz-api mutations sim chaos lint fmt clean
+.PHONY: help venv demo up test unit cluster-test docs-test fuzz-api mutations sim chaos fuzz lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,11 @@ sim: $(STAMP) ## simulate whole clusters under faults (SEEDS=1000 STEPS=2000 FIR
 
 chaos: $(STAMP) ## hurt a real cluster while clients cast (SECONDS=600 SEED=1; as root also its links and a disk)
 	$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(STAMP) ## fuzz every parser of outside bytes, guided by coverage (SECONDS=60 each, TARGETS="ballot export")
+	@$(BIN)/python -m pip install --quiet 'atheris>=2.3' -c constraints.txt || \
+		{ echo "atheris has no wheel for this Python: the property tests of make unit stand alone" >&2; exit 1; }
+	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(TARGETS)
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .
