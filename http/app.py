@@ -8,7 +8,21 @@ from typing import Any
 from falcon.asgi import App, Request, Response
 from falcon.constants import HTTP_METHODS
 
-from . import auth, credentials, diag, drills, elections, events, ledger, middleware, problems, results, roll, votes
+from . import (
+    auth,
+    credentials,
+    diag,
+    drills,
+    elections,
+    events,
+    headers,
+    ledger,
+    middleware,
+    problems,
+    results,
+    roll,
+    votes,
+)
 from .accounts import Accounts
 from .caching import Caching
 from .deps import Deps
@@ -67,6 +81,7 @@ def create_app(deps: Deps) -> Application:
     around: list[Any] = [
         middleware.Lifespan(services),
         middleware.RequestLog(),
+        headers.SecurityHeaders(),
         middleware.cors(),
         middleware.LedgerIndex(services.position, deps.ledger),
         Caching(),

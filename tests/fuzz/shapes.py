@@ -32,7 +32,7 @@ def _split_frame(data: bytes) -> list[Any]:
     """[label, fields...]."""
     parts: list[Any] = []
     position, count = 0, 1
-    while count:
+    while count and position < len(data):
         length = int.from_bytes(data[position : position + 4], "big")
         parts.append(data[position + 4 : position + 4 + length])
         position += 4 + length
