@@ -52,7 +52,7 @@ def _is_little_more_than(password: str, words: list[str]) -> bool:
     rest = password
     for word in words:
         rest = rest.replace(word, "")
-    return rest != password and len(rest.strip(" .-_@!?#0123456789")) < MIN_REST
+    return len(rest) < len(password) and len(rest.strip(" .-_@!?#0123456789")) < MIN_REST
 
 
 def prehash(password: str) -> bytes:

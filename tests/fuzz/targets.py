@@ -26,6 +26,7 @@ from ballot.http.tokens import AccessTokens, _split
 from ballot.keys import dump_genesis
 from ballot.ledger import checkpoint, door, receipt, rsa
 from ballot.ledger.clock import Clock
+from ballot.ledger.codec import CodecError, _decode_entry
 from ballot.ledger.codec import encode as encode_message
 from ballot.ledger.entry import EntryError, decode_map, parse, seal, to_wire
 from ballot.ledger.frame import FrameError, frame, parse_frame
@@ -155,13 +156,7 @@ def _entries() -> list[bytes]:
 
 
 def _parse_entry(data: bytes) -> Any:
-    parts = unpack(data)
-    if not isinstance(parts, list) or len(parts) != 4:
-        raise WireError("not four parts")
-    header, public, private, salt = parts
-    if not all(isinstance(part, bytes) for part in (header, public, salt, private or b"")):
-        raise WireError("not bytes")
-    return parse(header, public, private, salt)
+    return _decode_entry(unpack(data))
 
 
 def _conf(data: bytes) -> Any:
@@ -378,7 +373,11 @@ TARGETS: dict[str, Target] = {
     ),
     "peer": Target(_messages, _hear, (), shape=Shape(lambda d: MSGPACK.split(d[4:]), lambda v: pack(v))),
     "entry": Target(
-        _entries, _parse_entry, (EntryError, WireError), lambda entry: pack(list(to_wire(entry)))[4:], MSGPACK
+        _entries,
+        _parse_entry,
+        (EntryError, CodecError, WireError),
+        lambda entry: pack(list(to_wire(entry)))[4:],
+        MSGPACK,
     ),
     "members": Target(lambda: kinds("Genesis"), _conf, (EntryError, MembershipError), shape=MSGPACK),
     "note": Target(_notes, _verify_note, (checkpoint.CheckpointError,), shape=LINES),
