@@ -1,4 +1,4 @@
-"""What the project is made of: every package pinned with the hashes of its files, and an audit that says what it did."""
+"""What the project is made of: packages pinned with the hashes of their files, and an audit that says what it did."""
 
 from __future__ import annotations
 

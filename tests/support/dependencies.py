@@ -68,7 +68,9 @@ def main(pip_audit: str) -> int:
     for line in wrong + known:
         sys.stdout.write(f"{line}\n")
     if not audited:
-        sys.stdout.write("no advisory service could be reached: the versions were compared, advisories were NOT looked up\n")
+        sys.stdout.write(
+            "no advisory service could be reached: the versions were compared, advisories were NOT looked up\n"
+        )
     else:
         sys.stdout.write(f"{audited} packages audited, {len(known)} advisories\n")
     return 1 if wrong or known else 0
