@@ -4,23 +4,37 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := .tools
+UV := 0.13.9
+PIP_AUDIT := 2.10.1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test unit cluster-test docs-test fuzz-api mutations sim chaos swarm-test bench lint fmt clean
+.PHONY: help venv demo up test unit cluster-test docs-test fuzz-api mutations sim chaos fuzz swarm-test bench lock audit \
+	lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 venv: $(STAMP) ## make the virtual environment .venv with pinned versions
 
-$(STAMP): setup.cfg pyproject.toml constraints.txt
+$(STAMP): setup.cfg pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: set PYTHON, for example make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot make virtual environments: on Debian, apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[embedded,test]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
 	@touch $@
+
+lock: $(STAMP) ## after a change of dependencies: the hashes of every package in constraints.txt into requirements.txt
+	@test -x $(TOOLS)/bin/uv || { $(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet uv==$(UV); }
+	$(TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
+		--all-extras -c constraints.txt setup.cfg -o requirements.txt
+
+audit: $(STAMP) ## compare what is installed with what was pinned, and look for advisories where there is a network
+	@test -x $(TOOLS)/bin/pip-audit || { $(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet pip-audit==$(PIP_AUDIT); }
+	$(BIN)/python -m tests.support.dependencies $(TOOLS)/bin/pip-audit
 
 demo: $(STAMP) ## run a whole election on a three-node cluster (BALLOTS=1000 sets its size)
 	$(BIN)/ballot demo $(if $(BALLOTS),--ballots $(BALLOTS))
@@ -55,6 +69,10 @@ chaos: $(STAMP) ## hurt a real cluster while clients cast (SECONDS=600 SEED=1; a
 
 swarm-test: $(STAMP) ## build the image, run and hurt the stack in a real Docker Swarm (as root, where no daemon runs)
 	$(BIN)/python -m tests.swarm
+fuzz: $(STAMP) ## fuzz every parser of outside bytes, guided by coverage (SECONDS=60 each, TARGETS="ballot export")
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
+		{ echo "atheris has no wheel for this Python: the property tests of make unit stand alone" >&2; exit 1; }
+	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(TARGETS)
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .
@@ -66,7 +84,7 @@ fmt: $(STAMP) ## put the code into its standard form
 	$(BIN)/ruff format .
 
 clean: ## remove .venv, builds and caches; a cluster's data stays
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(TOOLS) .fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 bench: $(STAMP) ## measure: the ledger beside etcd (apt-get install etcd-server nghttp2-client), then casts over HTTP

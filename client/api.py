@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import json
+import math
 import random
 import secrets
 import ssl
@@ -18,7 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -57,9 +58,26 @@ class Reply:
     def json(self) -> Any:
         """Raises NoAnswer when the body is not JSON, which no node of ours sends."""
         try:
-            return json.loads(self.body)
+            return read_json(self.body)
         except ValueError as error:
             raise NoAnswer("the answer is not JSON") from error
+
+
+def read_json(data: bytes) -> Any:
+    """A server's JSON. Raises ValueError, also for what is nested too deep and for numbers that are infinite."""
+    try:
+        return json.loads(data, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"JSON has no {text}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
 
 
 def b64(data: bytes) -> str:
@@ -250,7 +268,7 @@ class Public:
 def _failure(status: int, retry_after: str, content: bytes) -> Refused | NoAnswer:
     problem: Any = {}
     try:
-        problem = json.loads(content)
+        problem = read_json(content)
     except ValueError:
         problem = {"detail": content[:200].decode(errors="replace")}
     if not isinstance(problem, dict):
@@ -262,4 +280,4 @@ def _failure(status: int, retry_after: str, content: bytes) -> Refused | NoAnswe
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0

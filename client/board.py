@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from hashlib import sha256
 
-from .api import Api, b64, unb64
+from .api import Api, b64, read_json, unb64
 from .trust import Untrusted
 
 
@@ -28,7 +27,7 @@ async def download(api: Api, election: bytes) -> list[bytes]:
 
 def _read(line: bytes) -> tuple[bytes, bytes]:
     try:
-        fields = json.loads(line)
+        fields = read_json(line)
         return unb64(fields["name"]), unb64(fields["ballot"])
     except (KeyError, TypeError, ValueError) as error:
         raise Untrusted("a line of the board does not parse") from error

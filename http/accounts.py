@@ -76,7 +76,7 @@ class Accounts:
 
     async def register(self, address: str, password: str) -> bytes:
         """The challenge. The account is recorded once the code is confirmed."""
-        check_strength(password)
+        check_strength(password, address)
         known = await self._confirmed(address)
         hashed = await self._services.passwords.hash(password)
         user, command = secrets.token_bytes(USER_BYTES), secrets.token_bytes(16)
@@ -131,7 +131,7 @@ class Accounts:
                 raise
         else:
             raise wrong_code()
-        log.info("code accepted", extra={"use": pending.what})
+        log.info("code accepted", extra={"use": pending.what, "user": user.hex()})
         async with self._services.reading() as connection:
             return Person(user, pending.address, await queries.roles(connection, user))
 
@@ -169,7 +169,7 @@ class Accounts:
         await self._services.submit(c.ChangePassword(command, user, tag, hashed))
         await self._services.refresh_tokens.revoke_all(user)
         self._services.outbox.post(address, "Your password was changed", mail.CHANGED_TEXT)
-        log.info("password changed")
+        log.info("password changed", extra={"user": user.hex()})
 
     # -- looking
 

@@ -15,6 +15,7 @@ from . import (
     drills,
     elections,
     events,
+    headers,
     ledger,
     metrics,
     middleware,
@@ -81,6 +82,7 @@ def create_app(deps: Deps) -> Application:
     around: list[Any] = [
         middleware.Lifespan(services),
         middleware.RequestLog(),
+        headers.SecurityHeaders(),
         middleware.cors(),
         middleware.LedgerIndex(services.position, deps.ledger),
         Caching(),

@@ -58,6 +58,9 @@ class Pending(msgspec.Struct, frozen=True, array_like=True):
     password_hash: bytes = b""
     command: bytes = b""
 
+    def __repr__(self) -> str:
+        return f"Pending({self.what})"
+
 
 class Codes:
     """All methods raise redis.RedisError when Redis cannot be reached: no code is taken on trust."""

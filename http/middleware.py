@@ -51,7 +51,8 @@ class RequestLog:
             fields["request"] = req.context.id
             fields["ms"] = round(1000 * seconds, 1)
             resp.set_header("X-Request-Id", req.context.id)
-        resp.set_header("X-Content-Type-Options", "nosniff")
+        if resp.status_code in (401, 403) and (user := getattr(req.context, "user", None)) is not None:
+            fields["user"] = user.hex()
         if resp.get_header("Cache-Control") is None:
             resp.set_header("Cache-Control", "no-store")
         # A load balancer asks for health all the time.

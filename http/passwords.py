@@ -1,24 +1,58 @@
-"""Passwords: bcrypt over a SHA-256 prehash, off the event loop, never many at once."""
+"""Passwords: what is taken for one, and bcrypt over a SHA-256 prehash, off the event loop, never many at once."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import unicodedata
+from functools import cache
 from hashlib import sha256
 
 import bcrypt
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from .problems import Refused
 
 MIN_LENGTH, MAX_LENGTH = 8, 1024
 AT_ONCE = 2
 
+# What somebody in a hurry would take; a password is refused when too little is left without them.
+OBVIOUS = ["password", "passwort", "ballot", "ledger", "election", "voting", "voter", "vote"]
+MIN_REST = 4
 
-def check_strength(password: str) -> None:
-    """Raises Refused(WeakPassword). Length is all that is asked for (NIST SP 800-63B, section 5.1.1.2)."""
+
+def check_strength(password: str, address: str = "") -> None:
+    """Raises Refused(WeakPassword): too short, among the common ones, or little besides the address or our own name.
+
+    Any characters will do, and none are asked for (NIST SP 800-63B, section 5.1.1.2).
+    """
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise Refused("WeakPassword", f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters")
+    folded = password.casefold()
+    if folded in _common():
+        raise Refused("WeakPassword", "this is one of the passwords that are tried first")
+    if _is_little_more_than(folded, [*_parts(address), *OBVIOUS]):
+        raise Refused("WeakPassword", "this password is little more than the address or the name of this service")
+
+
+@cache
+def _common() -> frozenset[str]:
+    """Some 12,000 passwords, the most frequent of those that leaked elsewhere and are long enough."""
+    return frozenset(word for word in FREQUENCY_LISTS["passwords"] if len(word) >= MIN_LENGTH)
+
+
+def _parts(address: str) -> list[str]:
+    """The address, what stands before its @ and the names in its domain, the longest first."""
+    name, _, domain = address.casefold().partition("@")
+    words = {address.casefold(), name, domain, *domain.split(".")}
+    return sorted((word for word in words if len(word) >= MIN_REST), key=len, reverse=True)
+
+
+def _is_little_more_than(password: str, words: list[str]) -> bool:
+    rest = password
+    for word in words:
+        rest = rest.replace(word, "")
+    return len(rest) < len(password) and len(rest.strip(" .-_@!?#0123456789")) < MIN_REST
 
 
 def prehash(password: str) -> bytes:

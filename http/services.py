@@ -76,7 +76,9 @@ class Services:
         scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Refused("NotAuthenticated", "send an access token: Authorization: Bearer ...")
-        return self.tokens.user(token.strip())
+        user: bytes = self.tokens.user(token.strip())
+        req.context.user = user
+        return user
 
     async def require_role(self, connection: AsyncConnection[Any], user: bytes, role: str) -> None:
         """Raises Refused(RoleMissing). Roles are read each time, so taking one away needs no new token."""

@@ -95,16 +95,17 @@ def _jwk(public: RSAPublicKey) -> dict[str, str]:
     return {**core, "use": "sig", "alg": ALGORITHM, "kid": b64(sha256(msgspec.json.encode(core)).digest())}
 
 
-# KEYS: family. ARGV: hash of the token shown, hash of the next, lifetime in ms.
+# KEYS: family. ARGV: hash of the token shown, hash of the next, lifetime in ms, the time now in ms.
 _ROTATE = """
-local kept = redis.call('HMGET', KEYS[1], 'token', 'user')
-if not kept[1] then return {'unknown'} end
+local kept = redis.call('HMGET', KEYS[1], 'token', 'user', 'ends')
+local left = tonumber(kept[3] or 0) - tonumber(ARGV[4])
+if not kept[1] or left <= 0 then return {'unknown'} end
 if kept[1] ~= ARGV[1] then
     redis.call('DEL', KEYS[1])
     return {'reused'}
 end
 redis.call('HSET', KEYS[1], 'token', ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[1], math.min(tonumber(ARGV[3]), left))
 return {'rotated', kept[2]}
 """
 
@@ -112,20 +113,22 @@ return {'rotated', kept[2]}
 class RefreshTokens:
     """One family a login; only its newest token counts, and an older one shown again ends the family (RFC 9700, 4.14).
 
-    Redis keeps hashes. Losing Redis logs everybody out and lets no revoked session back in. All methods raise
-    redis.RedisError when it cannot be reached.
+    A family unused for `lifetime_s` ends, and in any case `most_s` after its login, used or not. Redis keeps hashes.
+    Losing Redis logs everybody out and lets no revoked session back in. All methods raise redis.RedisError when it
+    cannot be reached.
     """
 
-    def __init__(self, redis: Redis, lifetime_s: int) -> None:
-        self._redis, self._lifetime_ms = redis, lifetime_s * 1000
+    def __init__(self, redis: Redis, lifetime_s: int, most_s: int = 30 * 86_400) -> None:
+        self._redis, self._lifetime_ms, self._most_ms = redis, lifetime_s * 1000, most_s * 1000
         self._rotate = redis.register_script(_ROTATE)
 
     async def issue(self, user: bytes) -> str:
         """A token that begins a new family."""
         family, secret = secrets.token_bytes(FAMILY_BYTES), secrets.token_bytes(SECRET_BYTES)
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(_family(family), mapping={"token": sha256(secret).digest(), "user": user})
-            pipe.pexpire(_family(family), self._lifetime_ms)
+            ends = _now_ms() + self._most_ms
+            pipe.hset(_family(family), mapping={"token": sha256(secret).digest(), "user": user, "ends": ends})
+            pipe.pexpire(_family(family), min(self._lifetime_ms, self._most_ms))
             pipe.sadd(_sessions(user), family)
             pipe.pexpire(_sessions(user), self._lifetime_ms)
             await pipe.execute()
@@ -135,7 +138,7 @@ class RefreshTokens:
         """The user and the next token; the one given is used up. Raises Refused(InvalidToken)."""
         family, secret = _split(token)
         following = secrets.token_bytes(SECRET_BYTES)
-        arguments: list[Any] = [sha256(secret).digest(), sha256(following).digest(), self._lifetime_ms]
+        arguments: list[Any] = [sha256(secret).digest(), sha256(following).digest(), self._lifetime_ms, _now_ms()]
         outcome, *rest = await self._rotate(keys=[_family(family)], args=arguments)
         if outcome == b"reused":
             log.warning("a refresh token was used twice: its login has been ended")
@@ -158,6 +161,10 @@ class RefreshTokens:
         """Ends every login of the user."""
         families = cast(set[bytes], await self._redis.smembers(_sessions(user)))
         await self._redis.delete(_sessions(user), *map(_family, families))
+
+
+def _now_ms() -> int:
+    return int(time() * 1000)
 
 
 def _split(token: str) -> tuple[bytes, bytes]:

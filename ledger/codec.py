@@ -1,14 +1,20 @@
-"""Raft messages as msgpack arrays: `[type, term, fields...]`; sender and receiver are known from the connection."""
+"""What peers say, from decoded msgpack to what may be acted on. Nothing else of theirs reaches the node.
+
+A Raft message is `[type, term, fields...]`; sender and receiver are known from the connection.
+"""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from typing import Any, cast
 
+from .checkpoint import MAX_NOTE_BYTES
 from .entry import Entry, parse, to_wire
-from .raft.messages import MESSAGES, Append, Message, ReadId
+from .proof import HASH_SIZE
+from .raft.messages import MESSAGES, Append, Heartbeat, HeartbeatReply, Message, ReadId
 
 MAX_NUMBER = 2**63 - 1
+MAX_LINE = 4096
 
 _NUMBERS = {kind: number for number, kind in enumerate(MESSAGES)}
 _EXTRA = {kind: tuple(field.name for field in fields(kind)[3:]) for kind in MESSAGES}
@@ -16,7 +22,7 @@ _BOOLEANS = frozenset({"granted", "transfer"})
 
 
 class CodecError(ValueError):
-    """An array that is not a Raft message."""
+    """What no peer of this version says."""
 
 
 def encode(message: Message) -> list[Any]:
@@ -48,6 +54,56 @@ def decode(data: Any, sender: int, to: int) -> Message:
     if isinstance(message, Append):
         _check_places(message)
     return message
+
+
+def decode_parts(value: Any, count: int | None = None) -> list[Any]:
+    """A list of so many parts; of at least one, where no count is given. Raises CodecError."""
+    parts = _list("a frame", value, count)
+    if not parts:
+        raise CodecError("an empty frame")
+    return parts
+
+
+def decode_stamp(message: Message, stamp: Any) -> list[int]:
+    """The clock's times that come with a message, microseconds: a heartbeat's own and perhaps a correction (which may
+    be negative), a reply's three; none where none were sent. Raises CodecError.
+    """
+    times = _list("a stamp", stamp)
+    if not times or not isinstance(message, Heartbeat | HeartbeatReply):
+        return []
+    if isinstance(message, HeartbeatReply):
+        return [_number("a time", time) for time in _list("a stamp", times, 3)]
+    sent, correction = _list("a stamp", times, 2)
+    sent = _number("a time", sent)
+    return [sent] if correction is None else [sent, _number("a correction", correction, least=-MAX_NUMBER)]
+
+
+def decode_question(number: Any, topic: Any, body: Any) -> tuple[int, str, Any]:
+    """A question's number and topic; its body is for whoever answers that topic. Raises CodecError."""
+    if not isinstance(topic, str):
+        raise CodecError("a topic is text")
+    return _number("a question", number), topic, body
+
+
+def decode_tell(topic: Any, body: Any) -> tuple[str, Any]:
+    """A statement with the body that its topic has; a topic of a later version is for the node to pass over.
+
+    Raises CodecError.
+    """
+    match topic, body:
+        case "sign", _:
+            _number("a size", body, least=1)
+        case "signed", [size, bytes() as root, str() as line] if len(root) == HASH_SIZE and len(line) <= MAX_LINE:
+            _number("a size", size, least=1)
+        case "note", bytes() if len(body) <= MAX_NOTE_BYTES:
+            pass
+        case (("sign" | "signed" | "note"), _):
+            raise CodecError(f"a malformed statement: {topic}")
+        case str(), _:
+            pass
+        case _:
+            raise CodecError("a topic is text")
+    return topic, body
 
 
 def _decode_field(name: str, value: Any) -> Any:

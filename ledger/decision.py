@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class Draft:
 
     kind: str
     public: bytes
-    private: bytes | None = None
+    private: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

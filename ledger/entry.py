@@ -17,6 +17,7 @@ import msgpack
 from .frame import FrameError, frame, frame_hash, parse_frame, read_u64, u64
 from .membership import CONF_KINDS, MembershipError, membership_of
 from .raft.messages import Conf
+from .unpack import UnpackError, unpack
 
 ZERO_HASH = bytes(32)
 SALT_BYTES = 32
@@ -82,9 +83,9 @@ def encode_map(fields: dict[str, Any]) -> bytes:
 def decode_map(data: bytes) -> dict[str, Any]:
     """Strict msgpack map with text keys. Raises EntryError."""
     try:
-        value = msgpack.unpackb(data, raw=False, strict_map_key=True)
-    except (ValueError, msgpack.UnpackException) as error:
-        raise EntryError(f"payload is not msgpack: {error}") from error
+        value = unpack(data, text_keys=True)
+    except UnpackError as error:
+        raise EntryError(f"payload: {error}") from error
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise EntryError("payload is not a map with text keys")
     return value

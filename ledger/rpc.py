@@ -6,8 +6,10 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from .entry import Entry
@@ -50,8 +52,7 @@ class RpcServer:
         with suppress(FileNotFoundError):
             path.unlink()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: FrameProtocol(self._on_frame), str(path))
-        os.chmod(path, 0o600)
+        self._server = await loop.create_unix_server(lambda: FrameProtocol(self._on_frame), sock=private_socket(path))
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -60,6 +61,9 @@ class RpcServer:
             task.cancel()
 
     def _on_frame(self, link: FrameProtocol, frame: Any) -> None:
+        if not isinstance(frame, list) or len(frame) != 3 or not isinstance(frame[1], str):
+            link.abort()
+            return
         task = asyncio.ensure_future(self._answer(link, frame))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -188,6 +192,18 @@ class RpcServer:
 
     async def _checkpoint(self, _: Any) -> bytes:
         return self._node.notes.newest
+
+
+def private_socket(path: Path) -> socket.socket:
+    """A Unix socket that only its owner may connect to, from the moment it is there."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        bound.bind(str(path))
+    finally:
+        os.umask(before)
+    bound.setblocking(False)
+    return bound
 
 
 def size_of(note: bytes) -> int:

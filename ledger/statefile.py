@@ -34,7 +34,7 @@ class NodeState:
 class StateFile:
     def __init__(self, path: Path, node: int) -> None:
         """Opens or makes the file. Raises Amnesia when it belongs to another node or is damaged."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         data = os.pread(self._file, _RECORD.size + _CHECK.size, 0)
         self.state = self._parse(path, data) if data else NodeState(node)

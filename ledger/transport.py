@@ -1,7 +1,7 @@
 """Peers over mutual TLS 1.3: one outgoing connection to each peer, messages one way on each, lost ones are lost.
 
 A frame is `[channel, ...]`: RAFT carries the core's messages, ASK and ANSWER a question to a peer and its answer,
-TELL a statement that wants none. Whoever connects is known by its certificate's common name `node-<id>`.
+TELL a statement that wants none. The sender is whom the certificate names (`door`), never what a frame says.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections import defaultdict
 from collections.abc import Awaitable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .clock import Clock, measure
-from .codec import CodecError, decode, encode
+from .codec import CodecError, decode, decode_parts, decode_question, decode_stamp, decode_tell, encode
+from .door import Door
 from .entry import EntryError
 from .raft.messages import Heartbeat, HeartbeatReply, Message
 from .settings import Address, PeerTls
@@ -24,8 +27,12 @@ log = logging.getLogger("ballot.transport")
 
 RAFT, ASK, ANSWER, TELL = range(4)
 MAX_BACKLOG_BYTES = 64 << 20
+MAX_QUESTION_BYTES = 64 << 20
+MAX_QUESTIONS = 10_000
 RECONNECT_S = 0.1
 CONNECT_TIMEOUT_S = 2.0
+# A connection that was lost sooner than this was refused by the other side: it is not asked again at once.
+REFUSED_S = 1.0
 
 
 class PeerLost(Exception):
@@ -41,6 +48,17 @@ class PeerHandler(Protocol):
     def on_tell(self, peer: int, topic: str, body: Any) -> None: ...
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A peer's questions that are being answered, and the bytes of their frames."""
+
+    count: int = 0
+    size: int = 0
+
+    def add(self, count: int, size: int) -> None:
+        self.count, self.size = self.count + count, self.size + size
+
+
 class Transport:
     def __init__(
         self, node: int, listen: Address, peers: dict[int, Address], tls: PeerTls, clock: Clock, handler: PeerHandler
@@ -48,31 +66,28 @@ class Transport:
         self.node, self._listen, self._peers = node, listen, peers
         self._tls, self._clock, self._handler = tls, clock, handler
         self._links: dict[int, FrameProtocol] = {}
-        self._inbound: dict[FrameProtocol, int] = {}
         self._stamps: dict[int, tuple[int, int]] = {}
         self._asked: dict[int, tuple[int, asyncio.Future[Any]]] = {}
         self._next_ask = 0
-        self._server: asyncio.Server | None = None
+        self._waiting: dict[int, _Waiting] = defaultdict(_Waiting)
+        self._door: Door | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._dialling: dict[int, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: FrameProtocol(self._on_frame, self._on_inbound_lost),
-            *self._listen,
-            ssl=self._tls.context(server=True),
-        )
+        """Raises OSError when it cannot listen."""
+        self._door = Door(self._tls.context(server=True), lambda peer: peer in self._peers, self._on_frame)
+        await self._door.open(self._listen)
         for peer, address in self._peers.items():
             self._dial(peer, address)
 
     async def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
         for task in list(self._tasks):
             task.cancel()
-        for link in [*self._links.values(), *self._inbound]:
+        for link in self._links.values():
             link.close()
+        if self._door is not None:
+            await self._door.close()
 
     def connected(self) -> list[int]:
         return sorted(self._links)
@@ -86,7 +101,7 @@ class Transport:
         gone = [peer for peer, address in self._peers.items() if peers.get(peer) != address]
         new = {peer: address for peer, address in peers.items() if self._peers.get(peer) != address}
         self._peers = dict(peers)
-        if self._server is None:
+        if self._door is None:
             return
         for peer in gone:
             self._hang_up(peer)
@@ -96,8 +111,9 @@ class Transport:
     def _hang_up(self, peer: int) -> None:
         if (dialling := self._dialling.pop(peer, None)) is not None:
             dialling.cancel()
-        inbound = [link for link, known in self._inbound.items() if known == peer]
-        for link in [*inbound, *filter(None, [self._links.get(peer)])]:
+        if self._door is not None:
+            self._door.shut_out(peer)
+        if (link := self._links.get(peer)) is not None:
             link.close()
         self._stamps.pop(peer, None)
         self._drop(peer)
@@ -119,7 +135,8 @@ class Transport:
         """A connection, and what tells that it is lost. Raises OSError, ssl.SSLError, TimeoutError."""
         lost = asyncio.Event()
         connecting = asyncio.get_running_loop().create_connection(
-            lambda: FrameProtocol(self._on_frame, lambda _: lost.set()),
+            # What a peer has to say comes over the connection that it makes itself.
+            lambda: FrameProtocol(lambda link, _: link.abort(), lambda _: lost.set()),
             *address,
             ssl=context,
             server_hostname=f"node-{peer}",
@@ -129,15 +146,19 @@ class Transport:
 
     async def _keep_connected(self, peer: int, address: Address) -> None:
         context = self._tls.context(server=False)
+        loop = asyncio.get_running_loop()
         while True:
+            wait_s = RECONNECT_S
             with suppress(OSError, ssl.SSLError, asyncio.TimeoutError):
                 link, lost = await self._connect(peer, address, context)
-                self._links[peer] = link
+                self._links[peer], since = link, loop.time()
                 log.info("peer connected", extra={"peer": peer})
                 await lost.wait()
                 log.info("peer lost", extra={"peer": peer})
                 self._drop(peer)
-            await asyncio.sleep(RECONNECT_S)
+                if loop.time() - since < REFUSED_S:
+                    wait_s = REFUSED_S
+            await asyncio.sleep(wait_s)
 
     def _drop(self, peer: int) -> None:
         self._links.pop(peer, None)
@@ -181,50 +202,48 @@ class Transport:
 
     # -- incoming
 
-    def _sender(self, link: FrameProtocol) -> int:
-        """The node id in the certificate of whoever sent a frame; 0 when it is none of the peers."""
-        known = self._inbound.get(link)
-        if known is None and link.transport is not None:
-            certificate = link.transport.get_extra_info("peercert") or {}
-            names = [value for rdn in certificate.get("subject", ()) for key, value in rdn if key == "commonName"]
-            text = names[0].removeprefix("node-") if names else ""
-            known = int(text) if text.isdigit() and int(text) in self._peers else 0
-            self._inbound[link] = known
-        return known or 0
-
-    def _on_inbound_lost(self, link: FrameProtocol) -> None:
-        self._inbound.pop(link, None)
-
-    def _on_frame(self, link: FrameProtocol, frame: Any) -> None:
-        peer = self._sender(link)
-        if not peer:
-            log.warning("a stranger was turned away")
-            link.close()
-            return
+    def _on_frame(self, peer: int, link: FrameProtocol, frame: Any) -> None:
         try:
-            self._dispatch(peer, frame)
-        except (CodecError, EntryError, ValueError, TypeError, IndexError) as error:
+            self._dispatch(peer, frame, link.frame_bytes)
+        except (CodecError, EntryError) as error:
             log.error("malformed frame from a peer", extra={"peer": peer, "error": str(error)})
-            link.close()
+            link.abort()
 
-    def _dispatch(self, peer: int, frame: Any) -> None:
-        channel = frame[0]
+    def _dispatch(self, peer: int, frame: Any, size: int) -> None:
+        """Raises CodecError, EntryError."""
+        channel, *parts = decode_parts(frame)
         if channel == RAFT:
-            message = decode(frame[1], peer, self.node)
-            self._take_stamp(peer, message, frame[2])
+            data, stamp = decode_parts(parts, 2)
+            message = decode(data, peer, self.node)
+            self._take_stamp(peer, message, decode_stamp(message, stamp))
             self._handler.on_message(message)
         elif channel == ASK:
-            self._spawn(self._answer(peer, *frame[1:]))
+            self._on_question(peer, size, *decode_question(*decode_parts(parts, 3)))
         elif channel == ANSWER:
-            _, number, fine, body = frame
-            asked = self._asked.pop(number, None)
-            if asked is not None and not asked[1].done():
-                if fine:
-                    asked[1].set_result(body)
-                else:
-                    asked[1].set_exception(PeerLost(str(body)))
+            self._on_answer(peer, *decode_parts(parts, 3))
         elif channel == TELL:
-            self._handler.on_tell(peer, frame[1], frame[2])
+            self._handler.on_tell(peer, *decode_tell(*decode_parts(parts, 2)))
+        else:
+            raise CodecError("no such channel")
+
+    def _on_answer(self, peer: int, number: Any, fine: Any, body: Any) -> None:
+        """One that was not asked for, or of another peer than was asked, is passed over."""
+        asked, future = self._asked.get(number, (0, None)) if type(number) is int else (0, None)
+        if asked != peer or future is None or future.done():
+            return
+        if fine is True:
+            future.set_result(body)
+        else:
+            future.set_exception(PeerLost(str(body)[:200]))
+
+    def _on_question(self, peer: int, size: int, number: int, topic: str, body: Any) -> None:
+        """A peer that asks faster than it can be answered is told so, before its questions fill the memory."""
+        waiting = self._waiting[peer]
+        if waiting.count >= MAX_QUESTIONS or waiting.size + size > MAX_QUESTION_BYTES:
+            self._push(peer, [ANSWER, number, False, "too many questions at once"])
+            return
+        waiting.add(1, size)
+        self._spawn(self._answer(peer, number, topic, body)).add_done_callback(lambda _: waiting.add(-1, -size))
 
     async def _answer(self, peer: int, number: int, topic: str, body: Any) -> None:
         try:
@@ -234,11 +253,12 @@ class Transport:
             log.exception("a peer's question failed", extra={"peer": peer, "topic": topic})
             self._push(peer, [ANSWER, number, False, type(error).__name__])
 
-    def _take_stamp(self, peer: int, message: Message, stamp: list[Any]) -> None:
+    def _take_stamp(self, peer: int, message: Message, stamp: list[int]) -> None:
         now = self._clock.raw_us()
         if isinstance(message, Heartbeat) and stamp:
             self._stamps[peer] = (stamp[0], now)
-            if stamp[1] is not None:
+            if len(stamp) == 2:
                 self._clock.accept_correction(stamp[1])
         elif isinstance(message, HeartbeatReply) and stamp and stamp[0]:
-            self._clock.observe(peer, measure(stamp[0], stamp[1], stamp[2], now))
+            sent, received, replied = stamp
+            self._clock.observe(peer, measure(sent, received, replied, now))

@@ -9,6 +9,9 @@ from typing import Any, cast
 
 import msgpack
 
+from .unpack import UnpackError
+from .unpack import unpack as unpack_bounded
+
 MAX_FRAME_BYTES = 64 << 20
 _LENGTH = struct.Struct(">I")
 
@@ -25,32 +28,42 @@ def pack(message: Any) -> bytes:
 def unpack(body: bytes) -> Any:
     """Raises WireError."""
     try:
-        return msgpack.unpackb(body, raw=False, use_list=True, strict_map_key=False)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:  # TypeError: a map with a list as a key
-        raise WireError(f"not msgpack: {error}") from error
+        return unpack_bounded(body, text_keys=False)
+    except UnpackError as error:
+        raise WireError(str(error)) from error
 
 
 class FrameProtocol(asyncio.Protocol):
     """Splits a stream into frames. A malformed stream is closed: nothing after it could be trusted."""
 
     def __init__(
-        self, on_frame: Callable[[FrameProtocol, Any], None], on_lost: Callable[[FrameProtocol], None] | None = None
+        self,
+        on_frame: Callable[[FrameProtocol, Any], None],
+        on_lost: Callable[[FrameProtocol], None] | None = None,
+        on_made: Callable[[FrameProtocol], None] | None = None,
     ) -> None:
-        self._on_frame, self._on_lost = on_frame, on_lost
+        self._on_frame, self._on_lost, self._on_made = on_frame, on_lost, on_made
         self._buffer = bytearray()
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
+        self.frame_bytes = 0
+        """The length of the frame that was handed over last."""
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if self._on_made is not None:
+            self._on_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        self._buffer.clear()
         if self._on_lost is not None:
             self._on_lost(self)
 
     def data_received(self, data: bytes) -> None:
+        if not self._is_open:
+            return
         self._buffer += data
         position = 0
         try:
@@ -62,6 +75,7 @@ class FrameProtocol(asyncio.Protocol):
                     break
                 body = bytes(memoryview(self._buffer)[position + 4 : position + 4 + length])
                 position += 4 + length
+                self.frame_bytes = length
                 self._on_frame(self, unpack(body))
         except WireError:
             self.close()
@@ -97,6 +111,12 @@ class FrameProtocol(asyncio.Protocol):
         return self._unsent_bytes + (self.transport.get_write_buffer_size() if self.transport is not None else 0)
 
     def close(self) -> None:
+        """What was sent still leaves."""
         if self.transport is not None:
             self._flush()
             self.transport.close()
+
+    def abort(self) -> None:
+        """At once, waiting for nothing from the other end."""
+        if self.transport is not None:
+            self.transport.abort()

@@ -26,6 +26,7 @@ import msgpack
 
 from ..ledger.checkpoint import MAX_NOTE_BYTES
 from ..ledger.entry import MAX_PAYLOAD_BYTES
+from ..ledger.unpack import UnpackError, unpack
 
 if TYPE_CHECKING:  # An auditor reads exports without having a database driver.
     from psycopg import AsyncConnection
@@ -155,9 +156,9 @@ def _read_record(stream: Readable, number: int) -> Record:
     if len(data) < length:
         raise ExportError(number, "the record is cut short")
     try:
-        fields = msgpack.unpackb(data, raw=False)
-    except (ValueError, msgpack.UnpackException) as error:
-        raise ExportError(number, f"not msgpack: {error}") from error
+        fields = unpack(data, text_keys=True)
+    except UnpackError as error:
+        raise ExportError(number, str(error)) from error
     return _record(fields, number)
 
 

@@ -47,7 +47,7 @@ def node_digest(node: str) -> tuple[int, str]:
     try:
         value = json.loads(data)
         return int(value["index"]), str(value["digest"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise SourceError(f"{node} does not answer with a digest") from error
 
 

@@ -22,6 +22,10 @@ Text = Annotated[str, Meta(pattern=r"\A[^\0]*\Z")]
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True, array_like=True):
     """Base of all commands; on the wire a msgpack array that begins with the name."""
 
+    def __repr__(self) -> str:
+        """The name alone: commands carry private keys, addresses and hashes, and a text may end up in a log."""
+        return type(self).__name__
+
 
 class RegisterUser(Command, frozen=True):
     """The e-mailed code was confirmed. `user` is used only if `tag` (keyed hash of the address) has no id yet."""

@@ -5,7 +5,8 @@ from time import perf_counter
 
 import pytest
 
-from ballot.http.passwords import Passwords, check_strength, prehash
+from ballot.http.deps import Settings
+from ballot.http.passwords import Passwords, _common, check_strength, prehash
 from ballot.http.problems import Refused
 
 PASSWORD = "correct horse"  # noqa: S105
@@ -67,6 +68,45 @@ def test_a_password_of_the_wrong_length_is_refused(password: str) -> None:
         check_strength(password)
 
 
-def test_a_passphrase_is_taken() -> None:
-    check_strength("eight888")
-    check_strength("x" * 1024)
+WEAK = {
+    "common": "password1",
+    "common in capitals": "PassWord1",
+    "common, a row of keys": "1qaz2wsx",
+    "the address": "ada.lovelace@example.org",
+    "the name and a year": "Ada.Lovelace1815",
+    "our own name": "BallotLedger!",
+    "what it is for": "election-2026",
+}
+FINE = [
+    "correct horse",
+    "a7%kQz!8",
+    "p\u00e4ssw\u00f6rter und mehr",
+    "\U0001f40e\U0001f50b\U0001f4ce" * 3,
+    "y" * 64 + "x" * 960,
+    "        z",
+]
+
+
+@pytest.mark.parametrize("password", WEAK.values(), ids=WEAK.keys())
+def test_a_weak_password_is_refused(password: str) -> None:
+    with pytest.raises(Refused) as caught:
+        check_strength(password, "ada.lovelace@example.org")
+    assert caught.value.refusal == "WeakPassword"
+    assert password not in str(caught.value.detail)
+
+
+@pytest.mark.parametrize("password", FINE, ids=len)
+def test_any_other_password_is_taken_whatever_it_is_made_of(password: str) -> None:
+    check_strength(password, "ada.lovelace@example.org")
+
+
+def test_thousands_of_common_passwords_are_known() -> None:
+    """At least the 3,000 most frequent that are long enough."""
+    assert len(_common()) > 3000
+    assert all(len(word) >= 8 and word == word.casefold() for word in _common())
+
+
+def test_the_cost_of_a_hash_is_what_the_settings_say_and_twelve_unless_told() -> None:
+    hashed = asyncio.run(Passwords(QUICK).hash(PASSWORD))
+    assert hashed.startswith(b"$2b$%02d$" % QUICK)
+    assert Settings(node=1, issuer="ballot.test").bcrypt_cost == 12

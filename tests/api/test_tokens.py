@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from ballot.embedded import EmbeddedRedis
+from ballot.http import tokens as tokens_module
 from ballot.http.parse import b64
 from ballot.http.problems import Refused
 from ballot.http.tokens import AccessTokens, RefreshTokens, TokenKey
@@ -174,6 +175,27 @@ def test_a_logout_ends_one_login_and_a_new_password_all(server: EmbeddedRedis) -
         await tokens.revoke_all(USER)
         assert await is_refused(tokens, two) and await is_refused(tokens, three)
         assert (await tokens.rotate(someone_else))[0] == bytes(16)
+
+    with_redis(server.url, work)
+
+
+@pytest.mark.cluster
+def test_a_login_ends_at_last_however_often_it_is_renewed(
+    server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day_ms = 86_400_000
+
+    async def work(redis: Redis) -> None:
+        tokens = RefreshTokens(redis, 14 * 86_400)
+        token = await tokens.issue(USER)
+        for day in (10, 20, 29):
+            monkeypatch.setattr(tokens_module, "_now_ms", lambda day=day: int(time() * 1000) + day * day_ms)
+            _, token = await tokens.rotate(token)
+        family = f"session:{base64.urlsafe_b64decode(token)[:16].hex()}"
+        assert 0 < await redis.pttl(family) <= day_ms
+        monkeypatch.setattr(tokens_module, "_now_ms", lambda: int(time() * 1000) + 30 * day_ms)
+        assert await is_refused(tokens, token)
+        await tokens.revoke_all(USER)
 
     with_redis(server.url, work)
 
