@@ -22,7 +22,7 @@ from ballot.http.parse import decode as decode_body
 from ballot.http.parse import encode as encode_body
 from ballot.http.parse import unb64
 from ballot.http.problems import Refused
-from ballot.http.tokens import AccessTokens, _split
+from ballot.http.tokens import AccessTokens, TokenKey, _split
 from ballot.keys import dump_genesis
 from ballot.ledger import checkpoint, door, receipt, rsa
 from ballot.ledger.clock import Clock
@@ -308,7 +308,7 @@ CSVS = [
 
 @cache
 def _access() -> AccessTokens:
-    return AccessTokens(jwt_key(), jwt_key().public_key(), issuer="ballot.test", audience="ballot", lifetime_s=10**9)
+    return AccessTokens([TokenKey(jwt_key())], issuer="ballot.test", audience="ballot", lifetime_s=10**9)
 
 
 def _token(data: bytes) -> None:
