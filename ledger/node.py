@@ -83,8 +83,24 @@ class Node:
 
     async def start(self) -> None:
         """Recovers from the table, then joins. Raises UnsafeDatabase, Amnesia, Halt, psycopg.Error."""
-        loop = asyncio.get_running_loop()
-        self.failed = loop.create_future()
+        self.failed = asyncio.get_running_loop().create_future()
+        await self._reread()
+        await self._open_views()
+        decider = MembersDesk(self.core, self.members, self.machine, self.transport.connected, self.cosigner.covering)
+        self.reads = SafeReads(self.core, self.wake)
+        self.desk = Desk(self.core, decider, self.clock, self.wake, self.cosigner.want, self.reads.confirm_leading)
+        self.submitter = Submitter(self.core, self.desk, self.applier, lambda: self.transport)
+        self.answers["submit"] = self.submitter.answer
+        core = self.core
+        marks = {"last": core.log.last_index, "commit": core.commit, "applied": self.applier.applied}
+        log.info("recovered", extra={"term": core.term, **marks})
+        await self.transport.start()
+        for work in (self.applier.run(), self.desk.run(), self._tick(), self.notes.run()):
+            self.spawn(work)
+        self.wake()
+
+    async def _reread(self) -> None:
+        """The truth, whatever the process before this one believed: the table's, and no older than the state file."""
         durable = await self.table.open()
         hard, last = durable.hard, durable.tail[-1].index if durable.tail else 0
         incarnation = self.state_file.begin(hard.term, hard.vote, last)
@@ -96,19 +112,6 @@ class Node:
             heartbeat_ticks=settings.heartbeat_ticks,
         )
         self.core = RaftCore(config, durable, seal=self._seal, check=self._check, rng=random.SystemRandom())
-        await self._open_views()
-        decider = MembersDesk(self.core, self.members, self.machine, self.transport.connected, self.cosigner.covering)
-        self.reads = SafeReads(self.core, self.wake)
-        self.desk = Desk(self.core, decider, self.clock, self.wake, self.cosigner.want, self.reads.confirm_leading)
-        self.submitter = Submitter(self.core, self.desk, self.applier, lambda: self.transport)
-        self.answers["submit"] = self.submitter.answer
-        log.info(
-            "recovered", extra={"term": hard.term, "last": last, "commit": hard.commit, "applied": self.applier.applied}
-        )
-        await self.transport.start()
-        for work in (self.applier.run(), self.desk.run(), self._tick(), self.notes.run()):
-            self.spawn(work)
-        self.wake()
 
     async def _open_views(self) -> None:
         await self.machine.open()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from ballot.embedded import EmbeddedPostgres, make_postgres_folder
-from ballot.ledger.migrate import migrate
+from ballot.embedded import EmbeddedPostgres
+from tests.support.postgres import running_postgres
 
 # As a replica the session fires no triggers: only so can what the ledger never lets go be removed.
 EMPTY = """
@@ -28,15 +27,8 @@ end $$"""
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A running server whose database is migrated."""
-    folder = make_postgres_folder()
-    server = EmbeddedPostgres(folder / "data", folder / "s")
-    try:
-        server.start()
-        migrate(server.dsn)
+    with running_postgres() as server:
         yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder)
 
 
 @pytest.fixture

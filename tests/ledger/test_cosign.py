@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ballot.ledger import rsa
 from ballot.ledger.checkpoint import Checkpoint, CheckpointError, cosign, verify_note
@@ -16,13 +15,9 @@ from ballot.ledger.membership import Membership, NodeRecord
 from ballot.ledger.merkle import Tree, leaf_hash
 from ballot.ledger.settings import NodeKeys
 from tests.support.chain import ORIGIN
-from tests.support.keys import long_key
+from tests.support.keys import long_key, node_key
 
 Told = tuple[int, str, Any, int]
-
-
-def node_key(number: int) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
 
 
 def members(voters: int, learners: int = 0) -> Membership:

@@ -7,10 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 _VECTORS = Path(__file__).parents[1] / "data" / "envelope-vectors.json"
+
+
+@cache
+def node_key(number: int) -> Ed25519PrivateKey:
+    """A node's key for cosignatures."""
+    return Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
 
 
 @cache
