@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from ballot.embedded import EmbeddedPostgres
@@ -32,6 +31,7 @@ from ballot.ledger.raft.messages import HardState, Write
 from ballot.ledger.table import LogTable, install_genesis
 from ballot.ledger.vault import Vault
 from tests.support.disk import APPEND_ONLY, DISK_FULL, Disk, TableError
+from tests.support.postgres import empty
 from tests.support.relay import Relay
 
 VAULT = Vault(bytes(32))
@@ -204,7 +204,7 @@ class ModelStore:
 
 # -- in PostgreSQL
 
-DATABASE = "script"
+LOG_TABLES = ("ledger_entry", "ledger_private", "ledger_state")
 PAUSE = 0x7061757365
 
 # Faults strike inside the transaction: in the middle of ledger_write, or in what COMMIT does first of all.
@@ -238,36 +238,21 @@ create constraint trigger script_commit after update on ledger_state deferrable 
 
 
 class PostgresStore:
-    """A database of its own on `server`, a copy of its migrated and otherwise empty one."""
+    """On `server`, whose database must be as new, and is so again afterwards."""
 
     def __init__(self, server: EmbeddedPostgres, genesis: Entry) -> None:
-        self._server = server
-        self._admin_dsn = make_conninfo(server.dsn, user="postgres", dbname="postgres")
-        self._superuser = make_conninfo(server.dsn, user="postgres", dbname=DATABASE)
-        self.dsn = make_conninfo(server.dsn, dbname=DATABASE)
+        self._server, self.dsn = server, server.dsn
+        self.superuser = make_conninfo(server.dsn, user="postgres")
         self._relays: dict[str, Relay] = {}
         self._tables: dict[str, LogTable] = {}
         self._holds: psycopg.Connection[Any] | None = None
-        self._databases = [DATABASE]
-        self._create(DATABASE, "ballot")
-        self._ask(self._superuser, STRIKE.format(pause=PAUSE))
+        self._ask(STRIKE.format(pause=PAUSE))
         install_genesis(self.dsn, genesis)
 
-    def _ask(self, dsn: str, query: str, *values: Any) -> list[Any]:
-        with psycopg.connect(dsn, autocommit=True) as connection:
+    def _ask(self, query: str, *values: Any) -> list[Any]:
+        with psycopg.connect(self.superuser, autocommit=True) as connection:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
-
-    def _create(self, name: str, template: str) -> None:
-        query = sql.SQL("create database {} template {} owner ballot").format(
-            sql.Identifier(name), sql.Identifier(template)
-        )
-        with psycopg.connect(self._admin_dsn, autocommit=True) as connection:
-            connection.execute(query)
-
-    def _drop(self, name: str) -> None:
-        with psycopg.connect(self._admin_dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
     async def table(self, process: str) -> Table:
         self._relays[process] = relay = Relay(self.dsn, process)
@@ -284,13 +269,12 @@ class PostgresStore:
     def close(self) -> None:
         if self._holds is not None:
             self._holds.close()
-        for name in self._databases:
-            self._drop(name)
+        self._ask("drop schema script cascade")
+        empty(self.superuser)
 
     def contents(self) -> Contents:
-        [(epoch, *hard)] = self._ask(self.dsn, "select epoch, term, vote, commit from ledger_state")
+        [(epoch, *hard)] = self._ask("select epoch, term, vote, commit from ledger_state")
         rows = self._ask(
-            self.dsn,
             "select header, public, sealed from ledger_entry left join ledger_private using (index) order by index",
         )
         opener = LogTable("", VAULT)
@@ -304,26 +288,24 @@ class PostgresStore:
             relay.break_after(1, torn=fault == "torn")
         else:
             place = "commit" if fault == "commit-fails" else "batch"
-            with psycopg.connect(self._superuser) as connection:
+            with psycopg.connect(self.superuser) as connection:
                 connection.execute("truncate script.fault")
                 connection.execute("alter sequence script.struck restart")
                 connection.execute("insert into script.fault values (%s, %s, %s)", (process, place, fault))
         if fault == "stop":
-            self._holds = psycopg.connect(self._superuser, autocommit=True)
+            self._holds = psycopg.connect(self.superuser, autocommit=True)
             self._holds.execute("select pg_advisory_lock(%s)", (PAUSE,))
 
     def _stopped(self, process: str) -> list[Any]:
-        query = (
-            "select pid from pg_stat_activity where datname = %s and application_name = %s and wait_event = 'advisory'"
-        )
-        return self._ask(self._admin_dsn, query, DATABASE, process)
+        query = "select pid from pg_stat_activity where application_name = %s and wait_event = 'advisory'"
+        return self._ask(query, process)
 
     def is_stopped(self, process: str) -> bool:
         return bool(self._stopped(process))
 
     def terminate(self, process: str) -> None:
         [(pid,)] = self._stopped(process)
-        self._ask(self._admin_dsn, "select pg_terminate_backend(%s)", pid)
+        self._ask("select pg_terminate_backend(%s)", pid)
         self.resume(process)
 
     def resume(self, process: str) -> None:
@@ -346,12 +328,15 @@ class PostgresStore:
             connection.execute("delete from ledger_private where index between %s and %s", (first, last))
 
     def delete_private(self, index: int) -> None:
-        self._ask(self.dsn, "delete from ledger_private where index = %s", index)
+        self._ask("delete from ledger_private where index = %s", index)
 
     def backup(self, name: str) -> None:
-        self._databases.append(f"backup_{name}")
-        self._create(f"backup_{name}", DATABASE)
+        for table in LOG_TABLES:
+            self._ask(f"create table script.{name}_{table} as table {table}")
 
     def restore(self, name: str) -> None:
-        self._drop(DATABASE)
-        self._create(DATABASE, f"backup_{name}")
+        with psycopg.connect(self.superuser) as connection:
+            connection.execute("set session_replication_role = replica")
+            for table in LOG_TABLES:
+                connection.execute(f"delete from {table}".encode())
+                connection.execute(f"insert into {table} table script.{name}_{table}".encode())
