@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ballot.embedded import EmbeddedPostgres
+from tests.support.applying import Applying
 from tests.support.postgres import running_postgres
 from tests.support.scenario import Scenario
 from tests.support.script import Script, compare
@@ -34,6 +35,7 @@ class Interpreter:
 
 
 LANGUAGES: dict[str, Sequence[Interpreter]] = {
+    "applying": [Interpreter("", Applying, needs_postgres=True)],
     "raft": [Interpreter("", lambda _: Scenario())],
     "storage": [
         Interpreter("model", lambda _: Storage(ModelStore(GENESIS))),

@@ -33,6 +33,7 @@ class Relay:
         self._torn = False
         self._may_commit = asyncio.Event()
         self._may_commit.set()
+        self.holds_commit = False
 
     async def start(self) -> None:
         self._listener = await asyncio.start_unix_server(self._accept, self._folder / SOCKET)
@@ -83,8 +84,10 @@ class Relay:
         try:
             while True:
                 kind, message = await _read(reader)
-                if kind == PARSE and b"\0COMMIT" in message:
+                if kind == PARSE and b"\0COMMIT" in message and not self._may_commit.is_set():
+                    self.holds_commit = True
                     await self._may_commit.wait()
+                    self.holds_commit = False
                 if kind in (EXECUTE, QUERY) and self._left is not None:
                     if self._left == 0:
                         self.cut()

@@ -15,8 +15,8 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
-from unittest.mock import Mock, patch
+from typing import Any, ClassVar, NoReturn, TypeVar, cast
+from unittest.mock import AsyncMock, Mock, patch
 
 import psycopg
 
@@ -59,7 +59,7 @@ def describe(error: BaseException) -> str:
         isinstance(error, psycopg.OperationalError) and sqlstate in (None, ADMIN_SHUTDOWN)
     ):
         return "connection lost"
-    return f"{type(error).__name__}: {error}"
+    return error.diag.message_primary or "" if isinstance(error, psycopg.Error) else str(error)
 
 
 class Died(Exception):
@@ -93,39 +93,34 @@ def settings(node: int, state_file: Path, dsn: str = "") -> NodeSettings:
 
 
 class Process:
-    """One process of a node: the real driver, of which only the parts around the log table are there."""
+    """One process of a node: the real driver, and what it is doing."""
 
-    def __init__(self, name: str, table: Table, options: NodeSettings, lines: list[str]) -> None:
-        self.name = name
-        self.node = node = Node(options, Mock())
-        node.table = cast(LogTable, table)
-        node.transport = cast(Any, Outbox(name, lines))
-        node.failed = asyncio.get_running_loop().create_future()
-        for part in ("applier", "cosigner", "desk", "members", "reads"):
-            setattr(node, part, Mock())
+    def __init__(self, name: str, node: Node) -> None:
+        self.name, self.node = name, node
         self.writing: asyncio.Task[str] | None = None
 
     @property
     def is_busy(self) -> bool:
         if self.writing is not None and not self.writing.done():
             return True
-        return not self.node.failed.done() and (self.node._awake or bool(self.node._tasks))
+        return not self.has_failed and (self.node._awake or bool(self.node._tasks))
 
-    async def start(self) -> None:
-        async with asyncio.timeout(TAKE_OVER_S):
-            await self.node._reread()
+    @property
+    def has_failed(self) -> bool:
+        return self.node.failed.done()
 
     async def close(self) -> None:
         for task in self.node._tasks:
             task.cancel()
         await asyncio.gather(*self.node._tasks, return_exceptions=True)
-        with suppress(psycopg.Error):
-            await self.node.table.close()
+        for part in (self.node.table, self.node.applier, self.node.notes, self.node.machine):
+            with suppress(psycopg.Error):
+                await part.close()
         self.node.state_file.close()
 
 
 class Storage(Script):
-    REFUSALS = (Amnesia, UnsafeDatabase, EntryError)
+    REFUSALS: ClassVar[tuple[type[Exception], ...]] = (Amnesia, UnsafeDatabase, EntryError)
     VIOLATIONS = (Violation,)
 
     def __init__(self, store: Store) -> None:
@@ -162,11 +157,12 @@ class Storage(Script):
         if name in self._processes:
             await self._end(name)
         options = settings(node, self._state_file(node))
-        table = await self.store.table(name)
-        process = Process(name, table, options, self.lines)
-        self._processes[name] = process
+        made = self._make_node(name, options, await self.store.table(name))
+        made.failed = asyncio.get_running_loop().create_future()
+        self._processes[name] = Process(name, made)
         try:
-            await process.start()
+            async with asyncio.timeout(TAKE_OVER_S):
+                await self._open(made)
         except TimeoutError:
             self.lines.append(f"{name} cannot take over")
             await self._end(name)
@@ -174,11 +170,24 @@ class Storage(Script):
             await self._end(name)
             raise
         else:
-            core = process.node.core
+            core, epoch = made.core, made.table.epoch
             self.lines.append(
-                f"{name} starts: epoch {table.epoch}, incarnation {core.config.incarnation}, term {core.term}"
+                f"{name} starts: epoch {epoch}, incarnation {core.config.incarnation}, term {core.term}"
                 f" vote {core.vote} commit {core.commit} last {core.log.last_index}/{core.log.last_term}"
             )
+
+    def _make_node(self, name: str, options: NodeSettings, table: Table) -> Node:
+        """A node of which only the parts around its log table are real."""
+        node = Node(options, AsyncMock(rewind=Mock()))
+        node.table = cast(LogTable, table)
+        node.transport = cast(Any, Outbox(name, self.lines))
+        node.applier = AsyncMock(advance=Mock())
+        for part in ("cosigner", "desk", "members", "reads"):
+            setattr(node, part, Mock())
+        return node
+
+    async def _open(self, node: Node) -> None:
+        await node._reread()
 
     def crash(self, name: str) -> None:
         """crash NAME: kill -9."""
@@ -203,7 +212,7 @@ class Storage(Script):
         self._do(self._outcome(self._processes[name]))
 
     def reset_session(self, name: str) -> None:
-        """reset-session NAME: as a connection pooler would, takes the writer's lock from a session that goes on."""
+        """reset-session NAME: as a connection pooler would, takes the lock from a session that goes on."""
         self._do(self.store.forget_lock(name))
 
     # -- one transaction
@@ -256,14 +265,16 @@ class Storage(Script):
         elif process.writing is not None:
             self.lines.append(f"{process.name} is told: {process.writing.result()}")
             process.writing = None
-        elif process.node.failed.done():
+        elif process.has_failed:
             await self._show_end(process)
 
     async def _show_end(self, process: Process) -> None:
         error = process.node.failed.exception()
-        cause = describe(error.__context__) if isinstance(error, Died) and error.__context__ else str(error)
-        reason = str(error).partition(":")[0]
-        self.lines.append(f"{process.name} ends itself: {reason} ({cause})")
+        if isinstance(error, Died) and error.__context__ is not None:
+            self.lines.append(f"{process.name} ends itself: the write failed: {describe(error.__context__)}")
+        else:
+            assert error is not None
+            self.lines.append(f"{process.name} ends itself: {describe(error)}")
         await self._end(process.name)
 
     # -- the whole way of a message

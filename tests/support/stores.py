@@ -45,6 +45,7 @@ class Table(Protocol):
     async def open(self) -> Durable: ...
     async def close(self) -> None: ...
     async def write(self, write: Write) -> None: ...
+    async def read_some(self, indexes: Sequence[int]) -> list[Entry]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,9 @@ class ModelTable:
         self._store.disk.epoch += 1
         self.epoch = self._store.disk.epoch
         return self._store.disk.read()
+
+    async def read_some(self, indexes: Sequence[int]) -> list[Entry]:
+        return [entry for entry in self._store.disk.entries if entry.index in indexes]
 
     async def close(self) -> None:
         self.end()
@@ -237,6 +241,10 @@ create constraint trigger script_commit after update on ledger_state deferrable 
 """
 
 
+async def forget_locks(connection: psycopg.AsyncConnection[Any]) -> None:
+    await connection.execute("select pg_advisory_unlock_all()")
+
+
 class PostgresStore:
     """On `server`, whose database must be as new, and is so again afterwards."""
 
@@ -246,10 +254,10 @@ class PostgresStore:
         self._relays: dict[str, Relay] = {}
         self._tables: dict[str, LogTable] = {}
         self._holds: psycopg.Connection[Any] | None = None
-        self._ask(STRIKE.format(pause=PAUSE))
+        self.ask(STRIKE.format(pause=PAUSE))
         install_genesis(self.dsn, genesis)
 
-    def _ask(self, query: str, *values: Any) -> list[Any]:
+    def ask(self, query: str, *values: Any) -> list[Any]:
         with psycopg.connect(self.superuser, autocommit=True) as connection:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
@@ -269,12 +277,12 @@ class PostgresStore:
     def close(self) -> None:
         if self._holds is not None:
             self._holds.close()
-        self._ask("drop schema script cascade")
+        self.ask("drop schema script cascade")
         empty(self.superuser)
 
     def contents(self) -> Contents:
-        [(epoch, *hard)] = self._ask("select epoch, term, vote, commit from ledger_state")
-        rows = self._ask(
+        [(epoch, *hard)] = self.ask("select epoch, term, vote, commit from ledger_state")
+        rows = self.ask(
             "select header, public, sealed from ledger_entry left join ledger_private using (index) order by index",
         )
         opener = LogTable("", VAULT)
@@ -298,14 +306,24 @@ class PostgresStore:
 
     def _stopped(self, process: str) -> list[Any]:
         query = "select pid from pg_stat_activity where application_name = %s and wait_event = 'advisory'"
-        return self._ask(query, process)
+        return self.ask(query, process)
 
     def is_stopped(self, process: str) -> bool:
         return bool(self._stopped(process))
 
+    def waits_for_a_lock(self, process: str) -> bool:
+        query = "select pid from pg_stat_activity where application_name = %s and wait_event_type = 'Lock'"
+        return bool(self.ask(query, process))
+
+    def tamper(self, statement: str, *values: Any) -> None:
+        """What only somebody with full power over the database can do, and a failing disk."""
+        with psycopg.connect(self.superuser) as connection:
+            connection.execute("set session_replication_role = replica")
+            connection.execute(statement.encode(), values)
+
     def terminate(self, process: str) -> None:
         [(pid,)] = self._stopped(process)
-        self._ask("select pg_terminate_backend(%s)", pid)
+        self.ask("select pg_terminate_backend(%s)", pid)
         self.resume(process)
 
     def resume(self, process: str) -> None:
@@ -316,7 +334,7 @@ class PostgresStore:
     async def forget_lock(self, process: str) -> None:
         writer = self._tables[process]._writer
         assert writer is not None
-        await writer.execute("select pg_advisory_unlock_all()")
+        await forget_locks(writer)
 
     def lose_power(self) -> None:
         os.kill(self._server.pid, signal.SIGKILL)
@@ -328,11 +346,11 @@ class PostgresStore:
             connection.execute("delete from ledger_private where index between %s and %s", (first, last))
 
     def delete_private(self, index: int) -> None:
-        self._ask("delete from ledger_private where index = %s", index)
+        self.ask("delete from ledger_private where index = %s", index)
 
     def backup(self, name: str) -> None:
         for table in LOG_TABLES:
-            self._ask(f"create table script.{name}_{table} as table {table}")
+            self.ask(f"create table script.{name}_{table} as table {table}")
 
     def restore(self, name: str) -> None:
         with psycopg.connect(self.superuser) as connection:
