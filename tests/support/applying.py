@@ -14,12 +14,10 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 from ballot.embedded import EmbeddedPostgres
-from ballot.ledger import rsa
 from ballot.ledger.checkpoint import Checkpoint, assemble, cosign, rsa_line
 from ballot.ledger.decision import Draft
 from ballot.ledger.entry import Entry
 from ballot.ledger.frame import frame, parse_frame, read_u64, u64
-from ballot.ledger.membership import Membership, NodeRecord
 from ballot.ledger.merkle import TileError, Tree, leaf_hash, root_of
 from ballot.ledger.node import Node
 from ballot.ledger.notes import Notes
@@ -29,7 +27,7 @@ from ballot.ledger.table import LogTable
 from ballot.projections.machine import ElectionMachine
 from ballot.voting.tables import TABLES, Key, Row
 from tests.support.chain import ORIGIN, chain, genesis
-from tests.support.keys import long_key, node_key
+from tests.support.keys import long_key, node_key, real_members
 from tests.support.life import Ledger, Life, State
 from tests.support.storage import Died, Outbox, Process, Storage
 from tests.support.stores import VAULT, PostgresStore, Table, forget_locks
@@ -40,25 +38,12 @@ VOTERS = 70
 
 
 @cache
-def members() -> Membership:
-    """Three nodes with real keys; for speed they share one RSA key, which their names still tell apart."""
-    modulus = rsa.modulus(long_key(1))
-    return Membership(
-        ORIGIN,
-        tuple(
-            NodeRecord(node, f"{ORIGIN}/node{node}", node_key(node).public_key().public_bytes_raw(), modulus)
-            for node in (1, 2, 3)
-        ),
-    )
-
-
-@cache
 def whole_log() -> list[Entry]:
-    """An election's log whose first entry names these members."""
+    """An election's log, whose first entry names three members with real keys."""
     ledger = Ledger()
     ledger.record_all(Life(voters=VOTERS).whole())
     drafts = [Draft(entry.kind, entry.public, entry.private) for entry in ledger.entries[1:]]
-    first = genesis(members())
+    first = genesis(real_members(3))
     return [first, *chain(drafts, after=first)]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ballot.embedded import EmbeddedPostgres
 from tests.support.applying import Applying
+from tests.support.cosigning import Cosigning
 from tests.support.postgres import running_postgres
 from tests.support.scenario import Scenario
 from tests.support.script import Script, compare
@@ -36,6 +37,7 @@ class Interpreter:
 
 LANGUAGES: dict[str, Sequence[Interpreter]] = {
     "applying": [Interpreter("", Applying, needs_postgres=True)],
+    "cosigning": [Interpreter("", lambda _: Cosigning())],
     "raft": [Interpreter("", lambda _: Scenario())],
     "storage": [
         Interpreter("model", lambda _: Storage(ModelStore(GENESIS))),

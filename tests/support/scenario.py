@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import ClassVar
 
 from ballot.ledger.raft.core import PRECANDIDATE
 from ballot.ledger.raft.messages import Append, Conf, ConfRefused, Halt, Message, NotLeader, Overloaded, PreVote
@@ -28,7 +29,7 @@ class SteadyTimeouts:
 
 class Scenario(Script):
     REFUSALS = (NotLeader, ConfRefused, Overloaded)
-    VIOLATIONS = (Violation, Halt, BrokenChain)
+    VIOLATIONS: ClassVar[tuple[type[Exception], ...]] = (Violation, Halt, BrokenChain)
 
     def __init__(self) -> None:
         super().__init__()
