@@ -18,6 +18,7 @@ from ballot.embedded import EmbeddedPostgres
 from tests.support.applying import Applying
 from tests.support.cosigning import Cosigning
 from tests.support.postgres import running_postgres
+from tests.support.receipts import Receipts
 from tests.support.scenario import Scenario
 from tests.support.script import Script, compare
 from tests.support.storage import GENESIS, Storage
@@ -39,6 +40,7 @@ LANGUAGES: dict[str, Sequence[Interpreter]] = {
     "applying": [Interpreter("", Applying, needs_postgres=True)],
     "cosigning": [Interpreter("", lambda _: Cosigning())],
     "raft": [Interpreter("", lambda _: Scenario())],
+    "receipts": [Interpreter("", lambda _: Receipts())],
     "storage": [
         Interpreter("model", lambda _: Storage(ModelStore(GENESIS))),
         Interpreter("postgres", lambda server: Storage(PostgresStore(server, GENESIS)), needs_postgres=True),
