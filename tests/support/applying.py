@@ -59,7 +59,7 @@ class Signatures(Outbox):
 
 
 class Applying(Storage):
-    REFUSALS = (*Storage.REFUSALS, Halt, TileError)
+    REFUSALS = (*Storage.REFUSALS, Halt, LookupError, TileError)
     store: PostgresStore
 
     def __init__(self, server: EmbeddedPostgres) -> None:
@@ -106,7 +106,7 @@ class Applying(Storage):
 
     def apply(self, name: str) -> None:
         """apply NAME: the process applies all that is committed, in one batch."""
-        self._do(self._apply(self._processes[name]))
+        self._do(self._apply(self._process(name)))
 
     async def _apply(self, process: Process) -> None:
         process.node.wake()
@@ -155,7 +155,7 @@ class Applying(Storage):
         shown = len(self.lines)
         await self._start(name, 1)
         self.store.relay(name).break_after(statements)
-        process = self._processes[name]
+        process = self._process(name)
         process.node.wake()
         await self._waits(process)
         await self._end(name)
@@ -163,7 +163,7 @@ class Applying(Storage):
 
     def reset_session(self, name: str) -> None:
         super().reset_session(name)
-        applier = self._processes[name].node.applier
+        applier = self._process(name).node.applier
         assert applier._connection is not None
         self._do(forget_locks(applier._connection))
 
@@ -197,11 +197,14 @@ class Applying(Storage):
         self._hear(name, "note", assemble(checkpoint, [rsa_line(long_key(1), f"{ORIGIN}/node1", checkpoint), *lines]))
 
     def _hear(self, name: str, topic: str, body: Any) -> None:
+        process = self._process(name)
+
         async def work() -> None:
             try:
-                self._processes[name].node.on_tell(1, topic, body)
+                process.node.on_tell(1, topic, body)
             except Died as error:
                 self.lines.append(f"{name} ends itself: {error}")
+                process.stand_still()
                 await self._end(name)
             await asyncio.sleep(0.1)
 

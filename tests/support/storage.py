@@ -109,9 +109,13 @@ class Process:
     def has_failed(self) -> bool:
         return self.node.failed.done()
 
-    async def close(self) -> None:
+    def stand_still(self) -> None:
+        """As at the end of a process: nothing of it goes on."""
         for task in self.node._tasks:
             task.cancel()
+
+    async def close(self) -> None:
+        self.stand_still()
         await asyncio.gather(*self.node._tasks, return_exceptions=True)
         for part in (self.node.table, self.node.applier, self.node.notes, self.node.machine):
             with suppress(psycopg.Error):
@@ -119,8 +123,12 @@ class Process:
         self.node.state_file.close()
 
 
+class NotRunning(Exception):
+    """A command to a process that is not there."""
+
+
 class Storage(Script):
-    REFUSALS: ClassVar[tuple[type[Exception], ...]] = (Amnesia, UnsafeDatabase, EntryError)
+    REFUSALS: ClassVar[tuple[type[Exception], ...]] = (Amnesia, UnsafeDatabase, EntryError, NotRunning)
     VIOLATIONS = (Violation,)
 
     def __init__(self, store: Store) -> None:
@@ -189,13 +197,20 @@ class Storage(Script):
     async def _open(self, node: Node) -> None:
         await node._reread()
 
+    def _process(self, name: str) -> Process:
+        if name not in self._processes:
+            raise NotRunning(f"{name} does not run")
+        return self._processes[name]
+
     def crash(self, name: str) -> None:
         """crash NAME: kill -9."""
         self._do(self._end(name))
 
     async def _end(self, name: str) -> None:
+        process = self._process(name)
         await self.store.end(name)
-        await self._processes.pop(name).close()
+        await process.close()
+        del self._processes[name]
 
     def fail(self, name: str, fault: str) -> None:
         """fail NAME FAULT: the next write of the process fails so (the faults: tests/support/stores.py)."""
@@ -204,12 +219,12 @@ class Storage(Script):
     def resume(self, name: str) -> None:
         """resume NAME: the server goes on with the write that stopped in the middle."""
         self.store.resume(name)
-        self._do(self._outcome(self._processes[name]))
+        self._do(self._outcome(self._process(name)))
 
     def terminate(self, name: str) -> None:
         """terminate NAME: an operator ends the session whose write has stopped in the middle."""
         self.store.terminate(name)
-        self._do(self._outcome(self._processes[name]))
+        self._do(self._outcome(self._process(name)))
 
     def reset_session(self, name: str) -> None:
         """reset-session NAME: as a connection pooler would, takes the lock from a session that goes on."""
@@ -222,7 +237,7 @@ class Storage(Script):
 
         `from` deletes the log from there on; `at` inserts without deleting. What is not named stays as it is.
         """
-        process = self._processes[name]
+        process = self._process(name)
         made = self._make_write(*words)
         process.writing = asyncio.Task(self._put(process, made), loop=self._runner.get_loop())
         self._do(self._outcome(process))
@@ -287,7 +302,7 @@ class Storage(Script):
     def append(self, name: str, *words: str) -> None:
         """append NAME from PEER term T after I [commit C] [add TEXT...]: the leader sends what follows entry I."""
         numbers, texts = parse_words(words)
-        log = self._processes[name].node.core.log
+        log = self._process(name).node.core.log
         prev, term = numbers["after"], numbers["term"]
         held = [*self.store.contents().entries[:prev]]
         entries = self._make_entries(Contents(0, HardState(), held), prev + 1, term, texts)
@@ -295,7 +310,7 @@ class Storage(Script):
         self._deliver(name, Append(numbers["from"], 1, term, prev, log.term(prev), commit, entries))
 
     def _deliver(self, name: str, message: Message) -> None:
-        self._do(self._step(self._processes[name], message))
+        self._do(self._step(self._process(name), message))
 
     async def _step(self, process: Process, message: Message) -> None:
         process.node.on_message(message)
@@ -355,7 +370,7 @@ class Storage(Script):
 
     def log(self, name: str) -> None:
         """log NAME: what the process found when it started, and has been told since."""
-        log = self._processes[name].node.core.log
+        log = self._process(name).node.core.log
         held = log.slice(log.first_in_memory, 1 << 62) or []
         runs = [index for index in range(1, log.last_index + 1) if log.first_of_term(index) == index]
         starts = ", ".join(f"{index}/{log.term(index)}" for index in runs)
