@@ -31,9 +31,9 @@ from .raft.core import LEADER, RaftCore
 from .raft.messages import ConfRefused, Fetch, Halt, Message, NotLeader, Ready, Record, Write
 from .reads import SafeReads
 from .settings import NodeSettings
-from .statefile import UNKNOWN, StateFile
+from .statefile import StateFile
 from .submit import Submitter
-from .table import LogTable
+from .table import LogTable, open_held, place
 from .transport import Transport
 from .vouched import Vouched
 
@@ -42,11 +42,6 @@ log = logging.getLogger("ballot.node")
 IDLE_CHECKPOINT_S = 1.0
 SLOW_WRITE_S = 0.5
 HANGS_S = 1.0
-
-
-def _place(entries: Sequence[Record]) -> tuple[int, bytes]:
-    """Index and hash of the last of them."""
-    return (entries[-1].index, cast(Entry, entries[-1]).hash) if entries else (0, UNKNOWN)
 
 
 def die(reason: str) -> NoReturn:
@@ -106,12 +101,8 @@ class Node:
         self.wake()
 
     async def _reread(self) -> None:
-        """The truth, whatever the process before this one believed: the table's, and no older than the state file."""
-        durable = await self.table.open()
-        for entry in await self.table.read_some([self.state_file.state.last_index]):
-            self.state_file.compare(entry.index, entry.hash)
-        hard, (last, last_hash) = durable.hard, _place(durable.tail)
-        incarnation = self.state_file.begin(hard.term, hard.vote, last, last_hash)
+        """The truth, whatever the process before this one believed."""
+        durable, incarnation = await open_held(self.table, self.state_file)
         settings = self.settings
         config = Config(
             settings.node,
@@ -213,7 +204,7 @@ class Node:
 
     def _last_durable(self, write: Write) -> tuple[int, bytes]:
         """Index and hash of the last entry, where a truncation lowered the file already."""
-        return _place(write.entries) if write.entries else self.state_file.last
+        return place(write.entries) if write.entries else self.state_file.last
 
     async def _fetch(self, fetch: Fetch) -> None:
         # One append, however large the board's chunks are: a longer frame would never be taken.

@@ -15,7 +15,8 @@ from .entry import SALT_BYTES, Entry, EntryError, check_link, parse
 from .frame import u64
 from .membership import CONF_KINDS
 from .raft.log import Durable
-from .raft.messages import Conf, HardState, Write
+from .raft.messages import Conf, HardState, Record, Write
+from .statefile import UNKNOWN, StateFile
 from .takeover import WRITER_LOCK, take_over
 from .vault import Vault
 
@@ -174,6 +175,23 @@ class LogTable:
 
     async def _one(self, connection: Any, query: Any, values: Sequence[Any] = ()) -> Any:
         return (await self._all(connection, query, values))[0]
+
+
+async def open_held(table: LogTable, state_file: StateFile) -> tuple[Durable, int]:
+    """Opens the table and holds it against what the node remembers. Returns its incarnation, too.
+
+    Raises Amnesia and what `open` does.
+    """
+    durable = await table.open()
+    for entry in await table.read_some([state_file.state.last_index]):
+        state_file.compare(entry.index, entry.hash)
+    hard = durable.hard
+    return durable, state_file.begin(hard.term, hard.vote, *place(durable.tail))
+
+
+def place(entries: Sequence[Record]) -> tuple[int, bytes]:
+    """Index and hash of the last of them."""
+    return (entries[-1].index, cast(Entry, entries[-1]).hash) if entries else (0, UNKNOWN)
 
 
 def install_genesis(dsn: str, genesis: Entry) -> None:

@@ -258,9 +258,9 @@ MUTATIONS = [
     ),
     Mutation(
         "trap-21-amnesia",
-        "ledger/node.py",
-        "incarnation = self.state_file.begin(hard.term, hard.vote, last, last_hash)",
-        "incarnation = 1",
+        "ledger/table.py",
+        "return durable, state_file.begin(hard.term, hard.vote, *place(durable.tail))",
+        "return durable, 1",
     ),
     Mutation(
         "trap-22-two-writers",
@@ -288,9 +288,9 @@ MUTATIONS = [
     ),
     Mutation(
         "trap-23-flipped-leaf",
-        "ledger/node.py",
-        "self.state_file.compare(entry.index, entry.hash)",
-        "pass",
+        "ledger/table.py",
+        "        state_file.compare(entry.index, entry.hash)\n",
+        "        pass\n",
     ),
     Mutation(
         "trap-23-flipped-before-signing",

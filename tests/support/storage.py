@@ -117,6 +117,8 @@ class Process:
     async def close(self) -> None:
         self.stand_still()
         await asyncio.gather(*self.node._tasks, return_exceptions=True)
+        if self.has_failed:
+            self.node.failed.exception()  # Asked for, or asyncio complains that nobody ever did.
         for part in (self.node.table, self.node.applier, self.node.notes, self.node.machine):
             with suppress(psycopg.Error):
                 await part.close()
