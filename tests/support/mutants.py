@@ -431,4 +431,10 @@ MUTATIONS = [
         " or new.term < old.term or",
         " or",
     ),
+    Mutation(
+        "store-truncation",
+        "ledger/migrations/0001_log.sql",
+        "        delete from ledger_entry where index >= p_truncate;\n",
+        "",
+    ),
 ]
