@@ -57,7 +57,7 @@ docs-test: $(STAMP) ## run the README's commands, the demo among them
 fuzz-api: $(STAMP) ## make up requests from the API's document and hold every answer against it (SECONDS=600 SEED=1)
 	$(BIN)/python -m tests.support.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
-mutations: $(STAMP) ## remove each guard of the Raft core and see its scenario fail
+mutations: $(STAMP) ## remove each guard against a known bug and see its scenario fail
 	$(BIN)/python -m tests.support.mutations
 
 sim: $(STAMP) ## simulate whole clusters under faults (SEEDS=1000 STEPS=2000 FIRST=0 JOBS=2)

@@ -6,13 +6,15 @@ import asyncio
 import heapq
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
 from typing import Any
 
 from psycopg import AsyncConnection
 
-from .entry import Entry
+from .entry import ZERO_HASH, Entry, EntryError, prev_hash_of
 from .machine import StateMachine
-from .merkle import TileId, Tree, edge_tiles, leaf_hash
+from .merkle import TILE_WIDTH, TileId, Tree, edge_tiles, leaf_hash
+from .takeover import APPLIER_LOCK, take_over
 
 log = logging.getLogger("ballot.apply")
 
@@ -34,15 +36,20 @@ class Applier:
         self._waiters = 0
         self.applied = 0
         self.tree = Tree()
+        self._head = ZERO_HASH
 
     async def open(self) -> None:
-        """Finds the position and restores the tree to it."""
+        """Finds the position and restores the tree to it, alone (`take_over`).
+
+        Raises EntryError and TileError when what is stored is damaged, and psycopg.Error.
+        """
         # After a crash the projections may lag and are replayed: that is cheaper than a second sync for each batch.
         self._connection = await AsyncConnection.connect(
             self._dsn, autocommit=True, prepare_threshold=0, options="-c synchronous_commit=off"
         )
         # Proofs are made while entries are applied, and must not get into that transaction.
         self._reader = await AsyncConnection.connect(self._dsn, autocommit=True, prepare_threshold=0)
+        await take_over(self._connection, APPLIER_LOCK)
         cursor = await self._connection.execute("select index from ledger_applied")
         row = await cursor.fetchone()
         assert row is not None
@@ -54,12 +61,22 @@ class Applier:
         tiles: dict[tuple[int, int], bytes] = {}
         for level, number in edge_tiles(self.applied):
             tiles[level, number] = await self.stored_tile(level, number)
+        first = self.applied - self.applied % TILE_WIDTH
         tail = await self._connection.execute(
-            "select header from ledger_entry where index between %s and %s order by index",
-            (self.applied - self.applied % 256 + 1, self.applied),
+            "select index, header from ledger_entry where index between %s and %s order by index", (first, self.applied)
         )
-        leaves = [leaf_hash(row[0]) for row in await tail.fetchall()]
+        leaves: list[bytes] = []
+        for index, header in await tail.fetchall():
+            if index > first:
+                self._check_follows(index, prev_hash_of(header))
+                leaves.append(leaf_hash(header))
+            self._head = sha256(header).digest()
         self.tree = Tree.load(self.applied, leaves, tiles)
+
+    def _check_follows(self, index: int, prev_hash: bytes) -> None:
+        """A leaf that does not follow the one before it was damaged in storage, and must not get into a signed tree."""
+        if prev_hash != self._head:
+            raise EntryError(f"entry {index}: chain broken, it does not follow the entry before it as that is stored")
 
     async def fetch_tiles(self, wanted: Sequence[TileId]) -> None:
         """Puts stored tiles into the tree, all at once, so that none is forgotten before the proof is made."""
@@ -94,14 +111,18 @@ class Applier:
     async def _apply(self, entries: Sequence[Entry]) -> None:
         assert self._connection is not None
         for entry in entries:
+            self._check_follows(entry.index, entry.prev_hash)
             self.tree.append(leaf_hash(entry.header))
+            self._head = entry.hash
+        last = entries[-1].index
         async with self._connection.pipeline(), self._connection.transaction():
+            # First of all: should an earlier process of this node still be at it, whoever is second fails.
+            await self._connection.execute("select ledger_apply(%b, %b)", (self.applied, last))
             await self._machine.apply(self._connection, entries)
             await self._erase(entries)
             for level, number, hashes in self.tree.completed_tiles():
                 await self._connection.execute("insert into ledger_tile values (%b, %b, %b)", (level, number, hashes))
-            await self._connection.execute("update ledger_applied set index = %b", (entries[-1].index,))
-        self.applied = entries[-1].index
+        self.applied = last
         self._machine.applied(entries)
         log.debug("entries applied", extra={"first": entries[0].index, "last": self.applied})
         self._wake()

@@ -167,6 +167,14 @@ def check_link(before: Entry | None, entry: Entry) -> None:
         raise EntryError(f"entry {entry.index}: time does not rise")
 
 
+def prev_hash_of(header: bytes) -> bytes:
+    """What a stored header says the entry before it hashes to. Raises EntryError."""
+    try:
+        return parse_frame("entry", header, 7)[-1]
+    except FrameError as error:
+        raise EntryError(f"header does not parse: {error}") from error
+
+
 def to_wire(entry: Entry) -> tuple[bytes, bytes, bytes | None, bytes]:
     """What peers and the log table carry; `parse(*to_wire(entry))` gives the entry back."""
     return entry.header, entry.public, entry.private, entry.salt

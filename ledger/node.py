@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn, cast
 
 from .applier import Applier
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, read_note
 from .clock import Clock, steady_time_us, system_time_us
 from .cosign import Cosigner
 from .decision import Draft
@@ -34,8 +34,9 @@ from .reads import SafeReads
 from .settings import NodeSettings
 from .statefile import StateFile
 from .submit import Submitter
-from .table import LogTable
+from .table import LogTable, open_held, place
 from .transport import Transport
+from .vouched import Vouched
 
 log = logging.getLogger("ballot.node")
 
@@ -73,7 +74,7 @@ class Node:
         self.reads: SafeReads
         self.desk: Desk
         self.submitter: Submitter
-        self._vouched: tuple[int, bytes] = (0, b"")
+        self.vouched = Vouched()
         self.answers: dict[str, Callable[[Any], Awaitable[Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._awake = False
@@ -85,11 +86,25 @@ class Node:
 
     async def start(self) -> None:
         """Recovers from the table, then joins. Raises UnsafeDatabase, Amnesia, Halt, psycopg.Error."""
-        loop = asyncio.get_running_loop()
-        self.failed = loop.create_future()
-        durable = await self.table.open()
-        hard, last = durable.hard, durable.tail[-1].index if durable.tail else 0
-        incarnation = self.state_file.begin(hard.term, hard.vote, last)
+        self.failed = asyncio.get_running_loop().create_future()
+        await self._reread()
+        await self._open_views()
+        decider = MembersDesk(self.core, self.members, self.machine, self.transport.connected, self.cosigner.covering)
+        self.reads = SafeReads(self.core, self.wake)
+        self.desk = Desk(self.core, decider, self.clock, self.wake, self.cosigner.want, self.reads.confirm_leading)
+        self.submitter = Submitter(self.core, self.desk, self.applier, lambda: self.transport)
+        self.answers["submit"] = self.submitter.answer
+        core = self.core
+        marks = {"last": core.log.last_index, "commit": core.commit, "applied": self.applier.applied}
+        log.info("recovered", extra={"term": core.term, **marks})
+        await self.transport.start()
+        for work in (self.applier.run(), self.desk.run(), self._tick(), self.notes.run()):
+            self.spawn(work)
+        self.wake()
+
+    async def _reread(self) -> None:
+        """The truth, whatever the process before this one believed."""
+        durable, incarnation = await open_held(self.table, self.state_file)
         settings = self.settings
         config = Config(
             settings.node,
@@ -98,19 +113,6 @@ class Node:
             heartbeat_ticks=settings.heartbeat_ticks,
         )
         self.core = RaftCore(config, durable, seal=self._seal, check=self._check, rng=random.SystemRandom())
-        await self._open_views()
-        decider = MembersDesk(self.core, self.members, self.machine, self.transport.connected, self.cosigner.covering)
-        self.reads = SafeReads(self.core, self.wake)
-        self.desk = Desk(self.core, decider, self.clock, self.wake, self.cosigner.want, self.reads.confirm_leading)
-        self.submitter = Submitter(self.core, self.desk, self.applier, lambda: self.transport)
-        self.answers["submit"] = self.submitter.answer
-        log.info(
-            "recovered", extra={"term": hard.term, "last": last, "commit": hard.commit, "applied": self.applier.applied}
-        )
-        await self.transport.start()
-        for work in (self.applier.run(), self.desk.run(), self._tick(), self.notes.run()):
-            self.spawn(work)
-        self.wake()
 
     async def _open_views(self) -> None:
         await self.machine.open()
@@ -124,19 +126,14 @@ class Node:
         settings = self.settings
         self.cosigner = Cosigner(settings.node, settings.keys, membership, self._tell, self._on_note)
         signed_size, signed_root = await self.notes.signed()
-        if 0 < signed_size <= self.applier.applied:
-            await self._check_signed(signed_size, signed_root)
-        else:
-            self._vouched = signed_size, signed_root
-        self.cosigner.restore(self.applier.applied, signed_size, self.notes.newest_size)
-        self.core.apply_done(self.applier.applied)
-
-    async def _check_signed(self, size: int, root: bytes) -> None:
-        """A tree that differs from one we signed means damaged storage (rule R6)."""
-        tree = self.applier.tree
-        await self.applier.fetch_tiles(tree.consistency_tiles(size, tree.size))
-        if tree.root(size) != root:
-            raise Halt(f"the tree of size {size} has another root than the one this node signed")
+        self.vouched.add("this node", signed_size, signed_root)
+        if self.notes.newest:
+            self.vouched.add("a majority", self.notes.newest_size, read_note(self.notes.newest).root)
+        applier = self.applier
+        await self.vouched.fetch_tiles(applier.applied, applier.tree, applier.fetch_tiles)
+        self.vouched.compare(applier.applied, applier.tree)
+        self.cosigner.restore(applier.applied, signed_size, self.notes.newest_size)
+        self.core.apply_done(applier.applied)
 
     async def stop(self) -> None:
         for task in list(self._tasks):
@@ -198,7 +195,7 @@ class Node:
                 self.state_file.lower(write.truncate_from - 1)
             with self.metrics.writes.time():
                 await self.table.write(write)
-            self.state_file.record(write.hard.term, write.hard.vote, self._last_durable(write))
+            self.state_file.record(write.hard.term, write.hard.vote, *self._last_durable(write))
         except Exception as error:
             die(f"the outcome of a write is unknown: {error}")
         if (took := time.monotonic() - begun) > SLOW_WRITE_S:
@@ -209,10 +206,9 @@ class Node:
         self.core.appended(write.token)
         self.wake()
 
-    def _last_durable(self, write: Write) -> int:
-        if write.entries:
-            return write.entries[-1].index
-        return write.truncate_from - 1 if write.truncate_from else self.state_file.state.last_index
+    def _last_durable(self, write: Write) -> tuple[int, bytes]:
+        """Index and hash of the last entry, where a truncation lowered the file already."""
+        return place(write.entries) if write.entries else self.state_file.last
 
     async def _fetch(self, fetch: Fetch) -> None:
         # One append, however large the board's chunks are: a longer frame would never be taken.
@@ -292,18 +288,18 @@ class Node:
         for entry in entries:
             if entry.kind in CONF_KINDS:
                 self.cosigner.follow(membership_of(entry.fields))
-        self._check_vouched()
+        self._compare_vouched()
         self.cosigner.on_applied(self.applier.applied, self.applier.tree)
         self._keep_signed()
         self.wake()
 
-    def _check_vouched(self) -> None:
-        """The tree must come to the root that a majority, or this node before it ended, signed (rule R6)."""
-        size, root = self._vouched
-        if 0 < size <= self.applier.applied:
-            self._vouched = (0, b"")
-            if self.applier.tree.root(size) != root:
-                die(f"the tree of size {size} has another root than the one that was signed")
+    def _compare_vouched(self) -> None:
+        try:
+            self.vouched.compare(self.applier.applied, self.applier.tree)
+        except Halt as error:
+            # What a majority signed is to be found at the next start, or the node would sign the wrong tree again.
+            self.notes.write_out()
+            die(str(error))
 
     # -- peers (PeerHandler)
 
@@ -343,9 +339,8 @@ class Node:
 
     def _on_note(self, checkpoint: Checkpoint, note: bytes) -> None:
         self.notes.keep(checkpoint.size, note)
-        if checkpoint.size > self._vouched[0]:
-            self._vouched = checkpoint.size, checkpoint.root
-            self._check_vouched()
+        self.vouched.add("a majority", checkpoint.size, checkpoint.root)
+        self._compare_vouched()
 
     # -- what others ask of a node
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
+import psycopg
 from psycopg import AsyncConnection
+
+_KEEP = "insert into ledger_checkpoint values (%b, %b) on conflict do nothing"
 
 
 class Notes:
@@ -84,13 +88,17 @@ class Notes:
             signed, self._signed = self._signed, None
             async with self._connection.pipeline():
                 for size, note in queue:
-                    await self._connection.execute(
-                        "insert into ledger_checkpoint values (%b, %b) on conflict do nothing", (size, note)
-                    )
+                    await self._connection.execute(_KEEP, (size, note))
                 if signed is not None:
                     await self._connection.execute(
                         "update ledger_signed set size = %b, root = %b where size < %b", (*signed, signed[0])
                     )
+
+    def write_out(self) -> None:
+        """Stores the checkpoints that wait, as far as that works, while everything else stands still: we are to end."""
+        with suppress(psycopg.Error), psycopg.connect(self._dsn) as connection:
+            for note in self._queue:
+                connection.execute(_KEEP, note)
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -21,7 +21,7 @@ from .raft.messages import HardState, Write
 from .recovery import KIND, Recovery, plan
 from .settings import NodeSettings
 from .statefile import StateFile
-from .table import LogTable
+from .table import LogTable, open_held
 
 log = logging.getLogger("ballot.survivor")
 
@@ -87,10 +87,8 @@ class Survivor:
                 f"{self._settings.state_file} is missing: nothing shows that the database was not wiped or restored"
             )
         self._state = StateFile(self._settings.state_file, self._settings.node)
-        durable = await self._table.open()
-        self._hard = durable.hard
-        last = durable.tail[-1].index if durable.tail else 0
-        self._state.begin(self._hard.term, self._hard.vote, last)
+        durable, _ = await open_held(self._table, self._state)
+        self._hard, last = durable.hard, durable.tail[-1].index if durable.tail else 0
         if last < 2:
             raise RecoveryRefused("the log holds nothing that could be recovered")
         await self._notes.open()
@@ -165,7 +163,7 @@ class Survivor:
         )
         write = Write(1, HardState(entry.term, node, entry.index), 0, [entry], sync=True)
         await self._table.recover(write, recovery.checkpoint)
-        self._state.record(entry.term, node, entry.index)
+        self._state.record(entry.term, node, entry.index, entry.hash)
         return entry
 
     async def close(self) -> None:

@@ -15,12 +15,13 @@ from .entry import SALT_BYTES, Entry, EntryError, check_link, parse
 from .frame import u64
 from .membership import CONF_KINDS
 from .raft.log import Durable
-from .raft.messages import Conf, HardState, Write
+from .raft.messages import Conf, HardState, Record, Write
+from .statefile import UNKNOWN, StateFile
+from .takeover import WRITER_LOCK, take_over
 from .vault import Vault
 
 log = logging.getLogger("ballot.table")
 
-WRITER_LOCK = 0x6C6564676572
 REQUIRED_SETTINGS = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 MAX_READ_ENTRIES, MAX_READ_BYTES = 2000, 4 << 20
 
@@ -72,7 +73,9 @@ class LogTable:
         self._writer = await AsyncConnection.connect(self._dsn, autocommit=True, prepare_threshold=0)
         self._reader = await AsyncConnection.connect(self._dsn, autocommit=True, prepare_threshold=0)
         await self._check_settings()
-        await self._take_over()
+        await take_over(self._writer, WRITER_LOCK)
+        # Before anything is read: if the lock should ever fail us, an earlier writer still cannot write any more.
+        self.epoch = (await self._one(self._writer, "update ledger_state set epoch = epoch + 1 returning epoch"))[0]
         return await self._read_durable()
 
     async def close(self) -> None:
@@ -85,19 +88,6 @@ class LogTable:
             row = await self._one(self._writer, sql.SQL("show {}").format(sql.Identifier(name)))
             if row[0] != wanted:
                 raise UnsafeDatabase(f"PostgreSQL runs with {name} = {row[0]}; the ledger needs {name} = {wanted}")
-
-    async def _take_over(self) -> None:
-        """Ends whoever holds the writer's lock, takes it, and raises the epoch before anything is read."""
-        assert self._writer is not None
-        while not (await self._one(self._writer, "select pg_try_advisory_lock(%b)", (WRITER_LOCK,)))[0]:
-            await self._writer.execute(
-                "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted"
-                " and (classid::bigint << 32) + objid::bigint = %b and pid <> pg_backend_pid()"
-                " and database = (select oid from pg_database where datname = current_database())",
-                (WRITER_LOCK,),
-            )
-            await asyncio.sleep(0.05)
-        self.epoch = (await self._one(self._writer, "update ledger_state set epoch = epoch + 1 returning epoch"))[0]
 
     async def _read_durable(self) -> Durable:
         term, vote, commit = await self._one(self._reader, "select term, vote, commit from ledger_state")
@@ -185,6 +175,23 @@ class LogTable:
 
     async def _one(self, connection: Any, query: Any, values: Sequence[Any] = ()) -> Any:
         return (await self._all(connection, query, values))[0]
+
+
+async def open_held(table: LogTable, state_file: StateFile) -> tuple[Durable, int]:
+    """Opens the table and holds it against what the node remembers. Returns its incarnation, too.
+
+    Raises Amnesia and what `open` does.
+    """
+    durable = await table.open()
+    for entry in await table.read_some([state_file.state.last_index]):
+        state_file.compare(entry.index, entry.hash)
+    hard = durable.hard
+    return durable, state_file.begin(hard.term, hard.vote, *place(durable.tail))
+
+
+def place(entries: Sequence[Record]) -> tuple[int, bytes]:
+    """Index and hash of the last of them."""
+    return (entries[-1].index, cast(Entry, entries[-1]).hash) if entries else (0, UNKNOWN)
 
 
 def install_genesis(dsn: str, genesis: Entry) -> None:

@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from ballot.embedded import EmbeddedPostgres, make_postgres_folder
-from ballot.ledger.migrate import migrate
-
-# As a replica the session fires no triggers: only so can what the ledger never lets go be removed.
-EMPTY = """
-set session_replication_role = replica;
-do $$ declare name text; begin
-    for name in select tablename from pg_tables where schemaname = 'public' and tablename <> 'schema_migration' loop
-        execute format('delete from %I', name);
-    end loop;
-    insert into ledger_state default values;
-    insert into ledger_applied default values;
-    insert into ledger_signed default values;
-end $$"""
+from ballot.embedded import EmbeddedPostgres
+from tests.support.postgres import empty, running_postgres
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A running server whose database is migrated."""
-    folder = make_postgres_folder()
-    server = EmbeddedPostgres(folder / "data", folder / "s")
-    try:
-        server.start()
-        migrate(server.dsn)
+    with running_postgres() as server:
         yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -49,5 +28,4 @@ def superuser(postgres: EmbeddedPostgres) -> str:
 def dsn(postgres: EmbeddedPostgres, superuser: str) -> Iterator[str]:
     """Connection string of a database that is as new."""
     yield postgres.dsn
-    with psycopg.connect(superuser) as connection:
-        connection.execute(EMPTY.encode())
+    empty(superuser)

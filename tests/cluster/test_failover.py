@@ -2,16 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from signal import SIGCONT, SIGSTOP
 from typing import Any
 
+import psycopg
 import pytest
 
 from ballot.client.api import NoAnswer, Refused, Reply
 from ballot.client.vote import Election
 from ballot.client.voter import Voter
+from ballot.cluster import ClusterNode
+from ballot.embedded import free_port
+from ballot.serve import node_command, stop_all
 from tests.chaos.machines import send, with_descendants
 from tests.support.town import Town
 
@@ -160,6 +165,60 @@ def test_a_leader_whose_disk_stalls_hands_over_and_voting_goes_on(town: Town) ->
         assert len(await digests(town)) == 1
 
     town.run(stall())
+
+
+def test_a_stopped_process_is_replaced_and_ends_when_it_goes_on(town: Town) -> None:
+    """Trap 22 with real processes: the leader's is stopped with its locks held, and a second one is started for it."""
+
+    async def replace() -> None:
+        voter = await town.voter()
+        election = await town.opened([voter])
+        await town.ready_to_cast(voter, election)
+        victim = await town.leader()
+        node, epoch = town.cluster.nodes[victim - 1], writer_epoch(town, victim)
+        stopped = [node.ledger_pid]
+        send(stopped, SIGSTOP)
+        with second_process(node) as second:
+            try:
+                await until(lambda: writer_epoch(town, victim) > epoch)
+                assert (await cast_somewhere(voter, election, victim)).status == 201
+            finally:
+                send(stopped, SIGCONT)
+            await until(lambda: not node.ledger_pid)
+            assert second.poll() is None, "the one that replaced it lives on"
+        node.start_ledger()
+        await asyncio.to_thread(town.cluster.wait_ready)
+        assert await cast_count(town, election) == 1
+        assert len(await digests(town)) == 1
+
+    town.run(replace())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.05)
+
+
+def writer_epoch(town: Town, number: int) -> int:
+    with psycopg.connect(town.cluster.nodes[number - 1].settings.dsn) as connection:
+        row = connection.execute("select epoch from ledger_state").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@contextmanager
+def second_process(node: ClusterNode) -> Iterator[subprocess.Popen[bytes]]:
+    """Another ledger process of the node, with its database and its state file. The first one has its port."""
+    environment = {**node.environment, "BALLOT_LISTEN": f"127.0.0.1:{free_port()}"}
+    with node.log.open("ab") as log:
+        process = subprocess.Popen(node_command(), env=environment, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        stop_all([process])
 
 
 def test_a_node_restarted_after_kill_9_ends_with_the_same_state_digest(town: Town) -> None:

@@ -7,38 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ballot.ledger import rsa
 from ballot.ledger.checkpoint import Checkpoint, CheckpointError, cosign, verify_note
 from ballot.ledger.cosign import ROUND_TIMEOUT_S, Cosigner
-from ballot.ledger.membership import Membership, NodeRecord
+from ballot.ledger.membership import Membership
 from ballot.ledger.merkle import Tree, leaf_hash
 from ballot.ledger.settings import NodeKeys
 from tests.support.chain import ORIGIN
-from tests.support.keys import long_key
+from tests.support.keys import long_key, node_key, real_members
 
 Told = tuple[int, str, Any, int]
-
-
-def node_key(number: int) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
-
-
-def members(voters: int, learners: int = 0) -> Membership:
-    """For speed all nodes share one RSA key, which their names still tell apart."""
-    modulus = rsa.modulus(long_key(1))
-    records = [
-        NodeRecord(
-            number,
-            f"{ORIGIN}/node{number}",
-            node_key(number).public_key().public_bytes_raw(),
-            modulus,
-            number <= voters,
-        )
-        for number in range(1, voters + learners + 1)
-    ]
-    return Membership(ORIGIN, tuple(records))
 
 
 def tree(size: int, salt: bytes = b"") -> Tree:
@@ -52,7 +30,7 @@ class Cluster:
     """Cosigners with a network under full control; node 1 leads."""
 
     def __init__(self, voters: int = 3, learners: int = 0) -> None:
-        self.membership = members(voters, learners)
+        self.membership = real_members(voters, learners)
         self.told: list[Told] = []
         self.notes: dict[int, list[tuple[Checkpoint, bytes]]] = {}
         self.trees: dict[int, Tree] = {}
@@ -430,7 +408,7 @@ def test_a_round_that_members_change_under_is_begun_anew_with_the_new_ones() -> 
     cluster.apply(10, 1)
     cluster.want(10)
     cluster.told.clear()
-    after = Membership(ORIGIN, members(2).nodes)
+    after = Membership(ORIGIN, real_members(2).nodes)
     cluster.leader.follow(after)
     cluster.leader.on_signed(2, 10, tree(10).root(), "")
     assert cluster.notes[1] == []

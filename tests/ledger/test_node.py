@@ -11,6 +11,7 @@ from ballot.ledger import node as module
 from ballot.ledger.checkpoint import Checkpoint
 from ballot.ledger.merkle import Tree, leaf_hash
 from ballot.ledger.node import Node
+from ballot.ledger.vouched import Vouched
 
 
 class Died(Exception):
@@ -32,9 +33,9 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Node:
     made.applier = SimpleNamespace(applied=3, tree=tree)
     made.cosigner = SimpleNamespace(on_applied=lambda applied, tree: None, signed_size=0)
     made.core = SimpleNamespace(apply_done=int)
-    made.notes = SimpleNamespace(keep=lambda size, note: None)
+    made.notes = SimpleNamespace(keep=lambda size, note: None, write_out=lambda: None)
     made.wake = lambda: None
-    made._vouched = (0, b"")
+    made.vouched = Vouched()
     return cast(Node, made)
 
 
@@ -58,4 +59,18 @@ def test_a_root_that_agrees_is_compared_once(node: Node) -> None:
     node._on_note(Checkpoint("log", 4, tree.root(4)), b"")
     node.applier.applied = 4
     node._on_applied([cast(Any, SimpleNamespace(index=4, kind="BallotCast"))])
-    assert node._vouched == (0, b"")
+    assert node.vouched.heads == {}
+
+
+def test_of_many_roots_ahead_only_the_newest_is_kept(node: Node) -> None:
+    for size in (5, 9, 7):
+        node._on_note(Checkpoint("log", size, bytes(32)), b"")
+    assert node.vouched.heads == {"a majority": (9, bytes(32))}
+
+
+def test_the_checkpoint_that_ends_the_node_is_stored_before(node: Node) -> None:
+    written: list[str] = []
+    cast(Any, node.notes).write_out = lambda: written.append("out")
+    with pytest.raises(Died):
+        node._on_note(Checkpoint("log", 3, bytes(32)), b"")
+    assert written == ["out"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,6 +94,38 @@ def test_lowering_never_raises(path: Path) -> None:
     with opened(path) as file:
         file.lower(200)
         assert file.state.last_index == 100
+
+
+def test_another_entry_in_the_newest_place_is_refused(path: Path) -> None:
+    """Nothing after it tells what it was: the chain and the tree cannot."""
+    with opened(path) as file:
+        file.record(5, 2, 101, b"h" * 32)
+    with opened(path) as file:
+        file.compare(101, b"h" * 32)
+        file.compare(100, b"x" * 32)
+        with pytest.raises(Amnesia, match="entry 101"):
+            file.compare(101, b"x" * 32)
+
+
+def test_an_entry_that_was_truncated_is_not_held_against_its_successor(path: Path) -> None:
+    with opened(path) as file:
+        file.record(5, 2, 101, b"h" * 32)
+        file.lower(101)
+        assert file.last == (101, b"h" * 32)
+        file.lower(90)
+        file.compare(90, b"x" * 32)
+        file.begin(5, 2, 90, b"g" * 32)
+    with opened(path) as file, pytest.raises(Amnesia):
+        file.compare(90, b"x" * 32)
+
+
+def test_a_file_of_an_earlier_version_is_read_and_knows_no_hash(path: Path) -> None:
+    record = struct.pack(">8sIQQQQ", b"BLSTATE1", 1, 7, 5, 2, 100)
+    path.write_bytes(record + struct.pack(">I", zlib.crc32(record)))
+    with opened(path) as file:
+        file.compare(100, b"x" * 32)
+    assert begin(path, 5, 2, 100) == 8
+    assert begin(path, 5, 2, 100) == 9
 
 
 def test_another_nodes_file_is_refused(path: Path) -> None:

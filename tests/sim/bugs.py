@@ -22,8 +22,9 @@ from ballot.projections import machine as machine_module
 from ballot.projections.facts import Facts
 from ballot.voting import commands as c
 from ballot.voting.decide import decide
-from tests.sim.node import Disk, Node, Tables
+from tests.sim.node import Node, Tables
 from tests.sim.world import World
+from tests.support.disk import Disk
 
 Patch = tuple[object, str, Any]
 BUGS: dict[str, Callable[[], list[Patch]]] = {}
@@ -75,8 +76,8 @@ def terms_forgotten() -> list[Patch]:
     """Trap 3: a restart reads the log, but neither term nor vote."""
     right = Disk.read
 
-    def read(self: Disk, opening: Any) -> Durable:
-        durable = right(self, opening)
+    def read(self: Disk[Any]) -> Durable:
+        durable = right(self)
         return Durable(HardState(commit=durable.hard.commit), durable.terms, durable.confs, durable.tail)
 
     return [(Disk, "read", read)]

@@ -12,12 +12,12 @@ from ballot.ledger.desk import Desk, Verdict, _Order
 from ballot.ledger.entry import SALT_BYTES, Entry, check_link, encode_map, seal
 from ballot.ledger.raft.config import Config
 from ballot.ledger.raft.core import RaftCore
-from ballot.ledger.raft.log import Durable
-from ballot.ledger.raft.messages import HardState, Record, Write
+from ballot.ledger.raft.messages import Record, Write
 from ballot.projections.facts import Facts
 from ballot.projections.machine import ElectionMachine
 from ballot.voting.tables import Put, Row, merge
 from tests.sim.opening import START_US, Opening, Place, Rows
+from tests.support.disk import Disk
 
 TICK_US = 30_000
 
@@ -30,35 +30,6 @@ class Chance:
 
     def randrange(self, start: int, stop: int, /) -> int:
         return start + int(self._draw() * (stop - start))
-
-
-class Disk:
-    """What survives a crash. A commit index written alone is not synced and may fall back to `synced`."""
-
-    __slots__ = ("entries", "hard", "synced")
-
-    def __init__(self, entries: Sequence[Entry], commit: int) -> None:
-        self.entries = list(entries)
-        self.hard = self.synced = HardState(commit=commit)
-
-    def carry_out(self, write: Write) -> None:
-        if write.truncate_from:
-            del self.entries[write.truncate_from - 1 :]
-        self.entries += cast(Sequence[Entry], write.entries)
-        self.hard = write.hard
-        if write.sync:
-            self.synced = write.hard
-
-    def read(self, opening: Opening) -> Durable:
-        terms, last_term = [(1, 0)], 0
-        confs = list(opening.confs)
-        for entry in self.entries[len(opening.entries) :]:
-            if entry.term != last_term:
-                last_term = entry.term
-                terms.append((entry.index, last_term))
-            if entry.conf is not None:
-                confs.append((entry.index, entry.conf))
-        return Durable(self.hard, terms, confs, self.entries[self.hard.commit - 1 :])
 
 
 class SimFacts(Facts):
@@ -162,7 +133,7 @@ class Node:
         self.target = 0
         self.ticks = 0
         self.waiters: list[Any] = []
-        durable = self.disk.read(self._opening)
+        durable = self.disk.read()
         self.core = RaftCore(
             Config(self.id, self.epoch, **config),
             durable,

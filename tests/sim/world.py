@@ -99,7 +99,7 @@ class World:
             else:
                 self.count["lost writes"] += 1
         if node.disk.hard is not node.disk.synced and self.random() < 0.5:
-            node.disk.hard = node.disk.synced
+            node.disk.lose_power()
             self.count["lost writes"] += 1
         held = node.tables.applied - len(self.opening.entries)
         if held and self.random() < 0.4:

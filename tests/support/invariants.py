@@ -14,7 +14,8 @@ from ballot.ledger.raft.core import CANDIDATE, LEADER
 from ballot.ledger.raft.messages import AppendReply, Message, ReadId, Vote, VoteReply, Write
 
 if TYPE_CHECKING:
-    from tests.support.raft import Disk, Item, Node
+    from tests.support.disk import Disk
+    from tests.support.raft import Item, Node
 
 
 class Violation(AssertionError):
@@ -44,7 +45,7 @@ class Committed:
 
 
 class Invariants:
-    def __init__(self, genesis: Item, disks: dict[int, Disk]) -> None:
+    def __init__(self, genesis: Item, disks: dict[int, Disk[Item]]) -> None:
         self._disks = disks
         self._hashes = {(genesis.index, genesis.term): genesis.hash}
         self.committed = [Committed(genesis, 0)]
@@ -185,5 +186,5 @@ class Invariants:
             require(kept, f"acknowledged entry {item.index}/{item.term} {item.command} is not committed")
 
 
-def holds(disk: Disk | None, index: int, wanted: str) -> bool:
+def holds(disk: Disk[Item] | None, index: int, wanted: str) -> bool:
     return disk is not None and disk.last_index >= index and disk.item(index).hash == wanted

@@ -1,4 +1,4 @@
-"""The test keys of tests/data/envelope-vectors.json, so that no test has to wait for a new one."""
+"""Keys that no test has to wait for: the RSA keys are those of tests/data/envelope-vectors.json."""
 
 from __future__ import annotations
 
@@ -7,10 +7,38 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from ballot.ledger import rsa
+from ballot.ledger.membership import Membership, NodeRecord
+from tests.support.chain import ORIGIN
+
 _VECTORS = Path(__file__).parents[1] / "data" / "envelope-vectors.json"
+
+
+@cache
+def node_key(number: int) -> Ed25519PrivateKey:
+    """A node's key for cosignatures."""
+    return Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+
+
+@cache
+def real_members(voters: int, learners: int = 0) -> Membership:
+    """Nodes with keys that verify. For speed all share one RSA key, which their names still tell apart."""
+    modulus = rsa.modulus(long_key(1))
+    records = [
+        NodeRecord(
+            number,
+            f"{ORIGIN}/node{number}",
+            node_key(number).public_key().public_bytes_raw(),
+            modulus,
+            number <= voters,
+        )
+        for number in range(1, voters + learners + 1)
+    ]
+    return Membership(ORIGIN, tuple(records))
 
 
 @cache

@@ -14,7 +14,6 @@ from ballot.ledger.raft.log import Durable
 from ballot.ledger.raft.messages import (
     Conf,
     Fetch,
-    HardState,
     Message,
     ReadId,
     Ready,
@@ -23,6 +22,7 @@ from ballot.ledger.raft.messages import (
     TimeoutNow,
     Write,
 )
+from tests.support.disk import Disk
 from tests.support.invariants import Invariants, require
 
 
@@ -71,40 +71,10 @@ def check(before: Record, entry: Record) -> None:
         raise BrokenChain(f"entry {new.index}/{new.term} does not follow {last.index}/{last.term}")
 
 
-@dataclass(slots=True)
-class Disk:
-    """What survives a crash."""
-
-    items: list[Item]
-    hard: HardState = field(default_factory=lambda: HardState(commit=1))
-
-    @property
-    def last_index(self) -> int:
-        return len(self.items)
-
-    def item(self, index: int) -> Item:
-        return self.items[index - 1]
-
-    def carry_out(self, write: Write) -> None:
-        if write.truncate_from:
-            del self.items[write.truncate_from - 1 :]
-        for entry in write.entries:
-            require(entry.index == self.last_index + 1, f"the write leaves a gap before {entry.index}")
-            self.items.append(cast(Item, entry))
-        require(write.hard.commit <= self.last_index, f"durable commit {write.hard.commit} is beyond the log")
-        self.hard = write.hard
-
-    def read(self) -> Durable:
-        runs = [item for item in self.items if item.index == 1 or self.item(item.index - 1).term != item.term]
-        terms = [(item.index, item.term) for item in runs]
-        confs = [(item.index, item.conf) for item in self.items if item.conf is not None]
-        return Durable(self.hard, terms, confs, self.items[min(self.hard.commit, self.last_index) - 1 :])
-
-
 class Node:
     """One process: a core, its disk, and the little that a driver keeps."""
 
-    def __init__(self, node_id: int, disk: Disk, make_core: Callable[[int, int, Durable], RaftCore]) -> None:
+    def __init__(self, node_id: int, disk: Disk[Item], make_core: Callable[[int, int, Durable], RaftCore]) -> None:
         self.id, self.disk, self._make_core = node_id, disk, make_core
         self.incarnation = 0
         self.slow_disk = False
@@ -149,7 +119,7 @@ class Cluster:
     tell: Callable[[str], None] = lambda line: None
     settings: dict[str, int] = field(default_factory=dict)
     nodes: dict[int, Node] = field(default_factory=dict)
-    disks: dict[int, Disk] = field(default_factory=dict)
+    disks: dict[int, Disk[Item]] = field(default_factory=dict)
     pool: list[Message] = field(default_factory=list)
     cut: set[tuple[int, int]] = field(default_factory=set)
     acknowledged: list[Item] = field(default_factory=list)
@@ -250,7 +220,7 @@ class Cluster:
         fetches, node.fetches = node.fetches, []
         for fetch in fetches:
             last = min(node.core.commit, fetch.first + 2)
-            node.core.fetched(fetch.peer, fetch.term, node.disk.items[fetch.first - 1 : last])
+            node.core.fetched(fetch.peer, fetch.term, node.disk.entries[fetch.first - 1 : last])
         return bool(fetches)
 
     def step_down(self, node_id: int) -> None:
@@ -329,7 +299,7 @@ class Cluster:
         if not index:
             return False
         require(index > node.applied, f"node {node.id} applies {index} twice")
-        new = node.disk.items[node.applied : index]
+        new = node.disk.entries[node.applied : index]
         require(len(new) == index - node.applied, f"node {node.id} applies {index}, which is not durable")
         node.applied = index
         for item in new:

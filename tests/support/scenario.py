@@ -1,31 +1,20 @@
-"""A small language for Raft scenarios: commands, `----`, what they print, an empty line.
+"""The language for the Raft core: whole clusters of cores, message by message. Commands: see the methods of Scenario.
 
-    deliver Vote 1->3
-    ----
-    1->3 Vote@2 last 1/0
-
-`python -m tests.support.scenario FILE...` checks files; with REWRITE_SCENARIOS=1 it writes what they print into them.
-Entries are written index/term, messages sender->receiver Kind@term. Commands: see the methods of Scenario.
+Entries are written index/term, messages sender->receiver Kind@term.
 """
 
 from __future__ import annotations
 
-import difflib
-import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from typing import ClassVar
 
 from ballot.ledger.raft.core import PRECANDIDATE
 from ballot.ledger.raft.messages import Append, Conf, ConfRefused, Halt, Message, NotLeader, Overloaded, PreVote
 from tests.support.invariants import Violation
 from tests.support.notation import Pattern, show_log, show_message, show_progress, show_state
 from tests.support.raft import BrokenChain, Cluster, describe_conf, name_read
-
-RULE = "----"
-NO_OUTPUT = "ok"
+from tests.support.script import Script
 
 
 class SteadyTimeouts:
@@ -38,26 +27,14 @@ class SteadyTimeouts:
         return start + (self._node_id - 1) % (stop - start)
 
 
-class Scenario:
-    """One run of one file. A command `add-nodes 3` is carried out by `add_nodes("3")`."""
+class Scenario(Script):
+    REFUSALS = (NotLeader, ConfRefused, Overloaded)
+    VIOLATIONS: ClassVar[tuple[type[Exception], ...]] = (Violation, Halt, BrokenChain)
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        super().__init__()
         self.cluster = Cluster(SteadyTimeouts, tell=self.lines.append)
         self.names: dict[str, list[Message]] = {}
-
-    def run(self, commands: list[str]) -> list[str]:
-        self.lines.clear()
-        for command in commands:
-            name, *words = command.split()
-            handler: Callable[..., None] | None = getattr(self, name.replace("-", "_"), None)
-            if handler is None:
-                raise ValueError(f"no such command: {command}")
-            try:
-                handler(*words)
-            except (NotLeader, ConfRefused, Overloaded) as error:
-                self.lines.append(f"refused: {error}")
-        return list(self.lines) or [NO_OUTPUT]
 
     # -- members
 
@@ -265,63 +242,3 @@ class Scenario:
     def pool(self) -> None:
         """Lists the messages on their way."""
         self.lines += [show_message(message) for message in self.cluster.pool] or ["nothing on its way"]
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Comments and commands as they stand in the file, and what the commands should print."""
-
-    head: list[str]
-    expected: list[str]
-
-    @property
-    def commands(self) -> list[str]:
-        return [line for line in self.head if not line.startswith("#")]
-
-
-def read_blocks(text: str) -> Iterator[Block]:
-    """Raises ValueError for commands without a rule below them."""
-    for part in text.strip().split("\n\n"):
-        lines = part.splitlines()
-        place = lines.index(RULE) if RULE in lines else len(lines)
-        block = Block(lines[:place], lines[place + 1 :])
-        if block.commands and RULE not in lines:
-            raise ValueError(f"no {RULE} below: {block.commands[0]}")
-        yield block
-
-
-def play(text: str) -> str:
-    """The file as it should read. A broken invariant ends it: its message is then the last line printed."""
-    scenario, parts = Scenario(), []
-    for block in read_blocks(text):
-        if not block.commands:
-            parts.append("\n".join(block.head))
-            continue
-        try:
-            output, broken = scenario.run(block.commands), False
-        except (Violation, Halt, BrokenChain) as violation:
-            output, broken = [*scenario.lines, f"VIOLATION: {violation}"], True
-        parts.append("\n".join([*block.head, RULE, *output]))
-        if broken:
-            break
-    return "\n\n".join(parts) + "\n"
-
-
-def compare(path: Path) -> list[str]:
-    """The difference between the file and what it prints now; nothing where they agree."""
-    wanted = path.read_text()
-    got = play(wanted)
-    if os.environ.get("REWRITE_SCENARIOS") == "1":
-        path.write_text(got)
-        return [line for line in got.splitlines() if line.startswith("VIOLATION")]
-    return list(difflib.unified_diff(wanted.splitlines(), got.splitlines(), "expected", "got", lineterm="", n=4))
-
-
-def main(names: list[str]) -> int:
-    differences = [line for name in names for line in compare(Path(name))]
-    print("\n".join(differences))
-    return 1 if differences else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ballot.ledger.raft.log import Durable, RaftLog
 from ballot.ledger.raft.messages import Conf, Halt, HardState
-from tests.support.raft import Disk, Item, make_item, seal
+from tests.support.disk import Disk
+from tests.support.raft import Item, make_item, seal
 
 FIRST = Conf((1, 2, 3))
 GENESIS = make_item("", 1, 0, FIRST)
@@ -147,14 +148,14 @@ def test_the_log_agrees_with_a_plain_list_and_a_disk(steps: list[tuple[str, int]
         elif step == "take" and not out:
             truncate_from, entries = log.take_unwritten(1 << 30, size)
             if truncate_from:
-                del disk.items[truncate_from - 1 :]
-            disk.items += cast(list[Item], entries)
+                del disk.entries[truncate_from - 1 :]
+            disk.entries += cast(list[Item], entries)
             out = log.written if entries else 0
         elif step == "wrote" and out:
             log.wrote(out)
             out = 0
         elif step == "reopen":
-            log, twin, out = RaftLog(disk.read()), list(disk.items), 0
+            log, twin, out = RaftLog(disk.read()), list(disk.entries), 0
         assert [log.term(index) for index in range(1, log.last_index + 1)] == [item.term for item in twin]
         assert log.durable <= log.written <= log.last_index
-        assert disk.items[: log.durable] == twin[: log.durable]
+        assert disk.entries[: log.durable] == twin[: log.durable]
