@@ -95,12 +95,16 @@ class Applier:
         assert self._connection is not None
         for entry in entries:
             self.tree.append(leaf_hash(entry.header))
-        async with self._connection.pipeline(), self._connection.transaction():
+        # One round trip: psycopg's transaction() would wait for an answer at each end of it. What fails ends the node.
+        async with self._connection.pipeline():
+            cursor = self._connection.cursor()
+            await cursor.execute("begin")
             await self._machine.apply(self._connection, entries)
             await self._erase(entries)
             for level, number, hashes in self.tree.completed_tiles():
-                await self._connection.execute("insert into ledger_tile values (%b, %b, %b)", (level, number, hashes))
-            await self._connection.execute("update ledger_applied set index = %b", (entries[-1].index,))
+                await cursor.execute("insert into ledger_tile values (%b, %b, %b)", (level, number, hashes))
+            await cursor.execute("update ledger_applied set index = %b", (entries[-1].index,))
+            await cursor.execute("commit")
         self.applied = entries[-1].index
         self._machine.applied(entries)
         log.debug("entries applied", extra={"first": entries[0].index, "last": self.applied})
