@@ -181,7 +181,7 @@ class Node:
         if ready.write is not None:
             self.spawn(self._write(ready.write))
         if ready.apply:
-            log.info("committed", extra={"commit": self.core.commit, "term": self.core.term})
+            log.debug("committed", extra={"commit": self.core.commit, "term": self.core.term})
             self.applier.advance(ready.apply)
         self.reads.answered(ready.reads)
         for fetch in ready.fetch:
@@ -201,7 +201,7 @@ class Node:
         if (took := time.monotonic() - begun) > SLOW_WRITE_S:
             log.warning("a write took long: is the disk stalling?", extra={"seconds": round(took, 2)})
         if write.entries:
-            log.info("entries durable", extra={"count": len(write.entries), "last": write.entries[-1].index})
+            log.debug("entries durable", extra={"count": len(write.entries), "last": write.entries[-1].index})
         self.core.appended(write.token)
         self.wake()
 
