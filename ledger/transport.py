@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from .clock import Clock, measure
 from .codec import CodecError, decode, encode
 from .entry import EntryError
-from .raft.messages import Heartbeat, HeartbeatReply, Message
+from .raft.messages import Append, Heartbeat, HeartbeatReply, Message
 from .settings import Address, PeerTls
 from .wire import FrameProtocol
 
@@ -42,6 +42,8 @@ class PeerHandler(Protocol):
 
 
 class Transport:
+    """`appends`: how many messages with entries were sent so far."""
+
     def __init__(
         self, node: int, listen: Address, peers: dict[int, Address], tls: PeerTls, clock: Clock, handler: PeerHandler
     ) -> None:
@@ -52,6 +54,7 @@ class Transport:
         self._stamps: dict[int, tuple[int, int]] = {}
         self._asked: dict[int, tuple[int, asyncio.Future[Any]]] = {}
         self._next_ask = 0
+        self.appends = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._dialling: dict[int, asyncio.Task[None]] = {}
@@ -159,6 +162,8 @@ class Transport:
         elif isinstance(message, HeartbeatReply):
             sent, received = self._stamps.get(message.to, (0, 0))
             stamp = [sent, received, self._clock.raw_us()]
+        elif isinstance(message, Append) and message.entries:
+            self.appends += 1
         self._push(message.to, [RAFT, encode(message), stamp])
 
     def tell(self, peer: int, topic: str, body: Any) -> bool:
