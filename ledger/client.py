@@ -6,9 +6,10 @@ Whoever can open the socket may do what an operator may: its folder's permission
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from .submit import Unavailable, give_up
 from .wire import FrameProtocol
@@ -18,8 +19,7 @@ CONNECT_TIMEOUT_S = 1.0
 ANSWER_TIMEOUT_S = 30.0
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What became of a command. `refusal` is empty when it is recorded; then the rest describes its entry.
 
     `proof` and `note` are there only when a receipt was asked for: the inclusion proof of leaf `index - 1` in the

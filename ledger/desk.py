@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, cast
 
+import msgspec
+
 from .clock import Clock
 from .decision import Decision, Draft, Known, Refusal
 from .entry import MAX_PAYLOAD_BYTES, Entry
@@ -25,8 +27,7 @@ MAX_WAITING = 4 * MAX_BATCH
 PACE_S = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """The leader's word on one command. It holds if and only if the entry applied at `index` has `term` (rule R5).
 
     `refusal` is empty for an accepted or known command; for a refusal, the ticket is the newest entry it may rest on.
