@@ -87,6 +87,6 @@ clean: ## remove .venv, builds and caches; a cluster's data stays
 	rm -rf $(VENV) $(TOOLS) .fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-bench: $(STAMP) ## measure: the ledger beside etcd (apt-get install etcd-server nghttp2-client), then casts over HTTP
-	$(BIN)/python -m bench.ledger
+bench: $(STAMP) ## measure the ledger beside etcd, then casts over HTTP (LENGTH=10000,1000000 CATCH_UP=1000000 too)
+	$(BIN)/python -m bench.ledger $(if $(LENGTH),--length $(LENGTH)) $(if $(CATCH_UP),--catch-up $(CATCH_UP))
 	$(BIN)/python -m bench.api

@@ -1,4 +1,4 @@
-"""Processor time by kind of process, as the kernel counts it: proc(5)."""
+"""Processor time and memory of processes, as the kernel counts them: proc(5)."""
 
 from __future__ import annotations
 
@@ -29,3 +29,10 @@ def _table() -> dict[int, tuple[int, float]]:
             continue
         found[int(place.parent.name)] = int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS
     return found
+
+
+def memory_mib(pid: int) -> tuple[float, float]:
+    """(resident now, resident at most so far)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    values = dict(line.split(":", 1) for line in lines if ":" in line)
+    return int(values["VmRSS"].split()[0]) / 1024, int(values["VmHWM"].split()[0]) / 1024

@@ -115,13 +115,17 @@ class Applier:
             self.tree.append(leaf_hash(entry.header))
             self._head = entry.hash
         last = entries[-1].index
-        async with self._connection.pipeline(), self._connection.transaction():
+        # One round trip: psycopg's transaction() would wait for an answer at each end of it. What fails ends the node.
+        async with self._connection.pipeline():
+            cursor = self._connection.cursor()
+            await cursor.execute("begin")
             # First of all: should an earlier process of this node still be at it, whoever is second fails.
-            await self._connection.execute("select ledger_apply(%b, %b)", (self.applied, last))
+            await cursor.execute("select ledger_apply(%b, %b)", (self.applied, last))
             await self._machine.apply(self._connection, entries)
             await self._erase(entries)
             for level, number, hashes in self.tree.completed_tiles():
-                await self._connection.execute("insert into ledger_tile values (%b, %b, %b)", (level, number, hashes))
+                await cursor.execute("insert into ledger_tile values (%b, %b, %b)", (level, number, hashes))
+            await cursor.execute("commit")
         self.applied = last
         self._machine.applied(entries)
         log.debug("entries applied", extra={"first": entries[0].index, "last": self.applied})

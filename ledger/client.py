@@ -6,11 +6,12 @@ Whoever can open the socket may do what an operator may: its folder's permission
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .submit import Unavailable
+import msgspec
+
+from .submit import Unavailable, give_up
 from .wire import FrameProtocol
 
 CONNECT_TIMEOUT_S = 1.0
@@ -18,8 +19,7 @@ CONNECT_TIMEOUT_S = 1.0
 ANSWER_TIMEOUT_S = 30.0
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What became of a command. `refusal` is empty when it is recorded; then the rest describes its entry.
 
     `proof` and `note` are there only when a receipt was asked for: the inclusion proof of leaf `index - 1` in the
@@ -48,8 +48,10 @@ class LedgerClient:
         self._numbers = 0
 
     async def _connected(self) -> FrameProtocol:
+        if self._link is not None and self._link.is_open:
+            return self._link
         async with self._connecting:
-            if self._link is None or self._link.transport is None:
+            if self._link is None or not self._link.is_open:
                 loop = asyncio.get_running_loop()
                 try:
                     async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -78,17 +80,18 @@ class LedgerClient:
     async def call(self, method: str, argument: Any = None) -> Any:
         """Raises Unavailable: the outcome is then unknown, and the same call may be made again."""
         link = await self._connected()
+        loop = asyncio.get_running_loop()
         self._numbers += 1
         number = self._numbers
-        future = self._asked[number] = asyncio.get_running_loop().create_future()
+        future = self._asked[number] = loop.create_future()
+        hangs = Unavailable("this node's ledger process does not answer: outcome unknown")
+        timer = loop.call_later(ANSWER_TIMEOUT_S, give_up, future, hangs)
         try:
             if not link.send([number, method, argument]):
                 raise Unavailable("this node's ledger process went away")
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return await future
-        except TimeoutError as error:
-            raise Unavailable("this node's ledger process does not answer: outcome unknown") from error
+            return await future
         finally:
+            timer.cancel()
             self._asked.pop(number, None)
 
     async def submit(self, command: bytes, *, receipt: bool = False, timeout_s: float = 8.0) -> Answer:

@@ -134,7 +134,7 @@ def _list(name: str, value: Any, length: int | None = None) -> list[Any]:
 
 def _decode_entry(parts: Any) -> Entry:
     header, public, private, salt = _list("an entry", parts, 4)
-    if not all(isinstance(part, bytes) for part in (header, public, salt, b"" if private is None else private)):
+    if not (type(header) is type(public) is type(salt) is bytes and (private is None or type(private) is bytes)):
         raise CodecError("a part of an entry is not bytes")
     return parse(header, public, private, salt)
 

@@ -25,7 +25,7 @@ from .checkpoint import (
     verify_note,
 )
 from .membership import Membership
-from .merkle import Tree
+from .merkle import MissingTile, Tree
 from .settings import NodeKeys
 
 log = logging.getLogger("ballot.checkpoint")
@@ -59,6 +59,7 @@ class Cosigner:
         self._tell, self._on_note = tell, on_note
         self._round: Round | None = None
         self._asked: dict[int, int] = {}
+        self._signed: dict[int, int] = {}
         self._wanted = 0
         self._note = b""
         self._parked: tuple[int, bytes] | None = None
@@ -112,6 +113,20 @@ class Cosigner:
     def abandon(self) -> None:
         """No longer the leader."""
         self._round = None
+        self._signed.clear()
+
+    def ask(self, peer: int) -> None:
+        """Has `peer` sign the newest checkpoint once it has applied so much; `agrees` then tells."""
+        if self.noted_size:
+            self._tell("sign", self.noted_size, peer)
+
+    def agrees(self, peer: int) -> bool:
+        """Whether `peer`, since it connected, has signed a tree of ours that a majority's checkpoint covers."""
+        return 0 < self._signed.get(peer, 0) <= self.noted_size
+
+    def forget(self, peer: int) -> None:
+        """The connection to `peer` was lost: it may come back with another database."""
+        self._signed.pop(peer, None)
 
     def _sign_own(self, tree: Tree) -> None:
         current = self._round
@@ -126,30 +141,46 @@ class Cosigner:
             self._take_line(current, node, root, early)
         self._finish(current)
 
-    def on_signed(self, peer: int, size: int, root: bytes, line: str) -> None:
-        """A peer's signature arrived."""
+    def on_signed(self, peer: int, size: int, root: bytes, line: str, tree: Tree) -> None:
+        """A peer's signature arrived, for the round that runs or for one that is over."""
         current = self._round
         if current is None or size != current.size:
-            return
-        if current.checkpoint is None:
+            self._take_late(peer, size, root, line, tree)
+        elif current.checkpoint is None:
             current.early[peer] = (root, line)
-            return
-        self._take_line(current, peer, root, line)
-        self._finish(current)
+        else:
+            self._take_line(current, peer, root, line)
+            self._finish(current)
 
     def _take_line(self, current: Round, peer: int, root: bytes, line: str) -> None:
         """Keeps a voter's line; a learner's is valid, but makes no majority."""
         assert current.checkpoint is not None
-        if peer not in self.membership.conf.voters:
-            return
-        if root != current.checkpoint.root:
-            log.critical("a peer's tree differs from ours", extra={"peer": peer, "size": current.size})
-            return
+        if self._is_good(peer, current.checkpoint, root, line) and peer in self.membership.conf.voters:
+            current.lines[peer] = line
+
+    def _take_late(self, peer: int, size: int, root: bytes, line: str, tree: Tree) -> None:
+        """It makes no checkpoint any more; a learner's shows that its tree is ours, and nobody asks that of a voter."""
         try:
-            if verify_line(line, current.checkpoint, self.membership.node(peer).member) is Signature.COSIGNATURE:
-                current.lines[peer] = line
+            if 0 < size <= self.applied and peer not in self.membership.conf.voters:
+                self._is_good(peer, Checkpoint(self.membership.origin, size, tree.root(size)), root, line)
+        except MissingTile:
+            log.debug("a signature too late to be compared", extra={"peer": peer, "size": size})
+
+    def _is_good(self, peer: int, ours: Checkpoint, root: bytes, line: str) -> bool:
+        """Whether the line is a member's cosignature of our tree."""
+        if not self.membership.holds(peer):
+            return False
+        if root != ours.root:
+            log.critical("a peer's tree differs from ours", extra={"peer": peer, "size": ours.size})
+            return False
+        try:
+            good = verify_line(line, ours, self.membership.node(peer).member) is Signature.COSIGNATURE
         except CheckpointError as error:
             log.error("a peer's cosignature is bad", extra={"peer": peer, "error": str(error)})
+            return False
+        if good:
+            self._signed[peer] = max(ours.size, self._signed.get(peer, 0))
+        return good
 
     def _finish(self, current: Round) -> None:
         voters = self.membership.conf.voters

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """An event without a place in the log yet. `private` bytes are salted and digested when it is sealed."""
 
     kind: str
     public: bytes
-    private: bytes | None = field(default=None, repr=False)
+    private: bytes | None = None
+
+    def __repr__(self) -> str:
+        """Private parts must not get into a log."""
+        return f"Draft({self.kind})"
 
 
 @dataclass(frozen=True, slots=True)

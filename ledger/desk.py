@@ -10,8 +10,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, cast
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, cast
+
+import msgspec
 
 from .clock import Clock
 from .decision import Decision, Draft, Known, Refusal
@@ -26,8 +28,7 @@ MAX_WAITING = 4 * MAX_BATCH
 PACE_S = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """The leader's word on one command. It holds if and only if the entry applied at `index` has `term` (rule R5).
 
     `refusal` is empty for an accepted or known command; for a refusal, the ticket is the newest entry it may rest on.
@@ -40,11 +41,29 @@ class Verdict:
     detail: str = ""
 
 
-@dataclass(slots=True)
-class _Order:
+class Order(NamedTuple):
+    """A command, and whether a checkpoint that covers it is wanted soon."""
+
     command: bytes
     receipt: bool
-    verdict: asyncio.Future[Verdict]
+
+
+Outcome = Verdict | NotLeader | Overloaded
+"""What became of one order; unless it is a verdict, nothing was proposed."""
+
+
+@dataclass(slots=True)
+class _Question:
+    """Orders that came together and are answered together: `answer` is there once all `outcomes` are."""
+
+    size: int
+    answer: asyncio.Future[list[Outcome]]
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        if len(self.outcomes) == self.size and not self.answer.done():
+            self.answer.set_result(self.outcomes)
 
 
 class Decider(Protocol):
@@ -75,25 +94,40 @@ class Desk:
         self._wake, self._want, self._confirm = wake, want, confirm
         self.now_us = 0
         self.refusals: Counter[str] = Counter()
-        self._orders: list[_Order] = []
-        self._batch: Sequence[_Order] = ()
+        self._orders: list[tuple[_Question, Order]] = []
+        self._batch: Sequence[tuple[_Question, Order]] = ()
         self._since = 0.0
         self._more = asyncio.Event()
 
-    async def submit(self, command: bytes, receipt: bool) -> Verdict:
-        """Raises NotLeader, Overloaded; then nothing was proposed."""
-        if not self._may_decide():
-            raise NotLeader(0 if self._core.role == LEADER else self._core.leader)
-        if len(self._orders) >= MAX_WAITING:
-            raise Overloaded(f"{MAX_WAITING} commands wait already")
-        order = _Order(command, receipt, asyncio.get_running_loop().create_future())
-        self._orders.append(order)
+    async def submit(self, orders: Sequence[Order]) -> list[Outcome]:
+        """Decides on commands that came together, in their order."""
+        if no := self._cannot_take(len(orders)):
+            return [no] * len(orders)
+        question = _Question(len(orders), asyncio.get_running_loop().create_future())
+        self._orders += [(question, order) for order in orders]
         self._more.set()
-        verdict = await order.verdict
-        if verdict.refusal:
-            # A leader that was deposed without knowing it may refuse what the new one has long allowed.
+        outcomes = await question.answer
+        if any(isinstance(outcome, Verdict) and outcome.refusal for outcome in outcomes):
+            return await self._confirmed(outcomes)
+        return outcomes
+
+    def _cannot_take(self, count: int) -> NotLeader | Overloaded | None:
+        if not self._may_decide():
+            return self._not_leading()
+        if len(self._orders) + count > MAX_WAITING:
+            return Overloaded(f"{len(self._orders)} commands wait already")
+        return None
+
+    def _not_leading(self) -> NotLeader:
+        return NotLeader(0 if self._core.role == LEADER else self._core.leader)
+
+    async def _confirmed(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """A leader that was deposed without knowing it may refuse what the new one has long allowed."""
+        try:
             await self._confirm()
-        return verdict
+        except NotLeader as error:
+            return [error if isinstance(one, Verdict) and one.refusal else one for one in outcomes]
+        return outcomes
 
     def _may_decide(self) -> bool:
         """A leader decides only after its own term's no-op is applied, and with a clock the quorum agreed to."""
@@ -117,27 +151,29 @@ class Desk:
 
     def abandon(self) -> None:
         """Leadership began or ended: whoever waits is to ask whoever leads now."""
-        waiting, self._orders = (*self._batch, *self._orders), []
-        for order in waiting:
-            if not order.verdict.done():
-                order.verdict.set_exception(NotLeader(self._core.leader))
+        waiting, self._orders, self._batch = (*self._batch, *self._orders), [], ()
+        for question, _ in waiting:
+            question.add(self._not_leading())
 
-    async def _decide(self, batch: Sequence[_Order]) -> None:
-        self._batch, self._since = batch, time.monotonic()
-        await self._machine.prepare([order.command for order in batch])
-        for order in batch:
-            if order.verdict.done():
-                continue
-            try:
-                order.verdict.set_result(self._decide_one(order))
-            except (NotLeader, Overloaded) as error:
-                order.verdict.set_exception(error)
-        self._batch = ()
+    async def _decide(self, batch: Sequence[tuple[_Question, Order]]) -> None:
+        # Nobody waits any more for a question that was given up before its turn.
+        self._batch, self._since = [one for one in batch if not one[0].answer.done()], time.monotonic()
+        await self._machine.prepare([order.command for _, order in self._batch])
+        # Nothing below waits: who may decide now may do so to the end, and what was abandoned meanwhile is gone.
+        no = None if self._may_decide() else self._not_leading()
+        batch, self._batch = self._batch, ()
+        for question, order in batch:
+            if not question.answer.done():
+                question.add(no or self._outcome(order))
         self._wake()
 
-    def _decide_one(self, order: _Order) -> Verdict:
-        if not self._may_decide():
-            raise NotLeader(self._core.leader)
+    def _outcome(self, order: Order) -> Outcome:
+        try:
+            return self._decide_one(order)
+        except (NotLeader, Overloaded) as error:
+            return error
+
+    def _decide_one(self, order: Order) -> Verdict:
         last = cast(Entry, self._core.log.last)
         # A clock that is behind the log must not reopen what is closed (rule R8).
         self.now_us = max(self._clock.now_us(), last.time_us + 1)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import msgpack
+import msgspec
 
 from .frame import FrameError, frame, frame_hash, parse_frame, read_u64, u64
 from .membership import CONF_KINDS, MembershipError, membership_of
@@ -28,9 +28,11 @@ class EntryError(ValueError):
     """Bytes that claim to be an entry and are not, or do not follow the entry before them."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A sealed entry. `private` is None when it has none, or when it was erased or withheld (as in an export)."""
+class Entry(msgspec.Struct, frozen=True, dict=True):
+    """A sealed entry. `private` is None when it has none, or when it was erased or withheld (as in an export).
+
+    A msgspec struct is made ten times as fast as a dataclass, and every node makes one of every entry.
+    """
 
     index: int
     term: int
@@ -40,15 +42,19 @@ class Entry:
     private_digest: bytes
     header: bytes
     public: bytes
-    private: bytes | None = field(repr=False)
-    salt: bytes = field(repr=False)
+    private: bytes | None
+    salt: bytes
+
+    def __repr__(self) -> str:
+        """Private parts must not get into a log."""
+        return f"Entry({self.index}, term {self.term}, {self.kind})"
 
     @cached_property
     def hash(self) -> bytes:
         """SHA-256 of the header: what the next entry's `prev_hash` must be."""
         return hashlib.sha256(self.header).digest()
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes this entry costs on the wire and on disk, private part included."""
         return len(self.header) + len(self.public) + len(self.private or b"") + len(self.salt)
@@ -58,7 +64,7 @@ class Entry:
         """The public payload, decoded. Raises EntryError when it is not a map with text keys."""
         return decode_map(self.public)
 
-    @cached_property
+    @property
     def conf(self) -> Conf | None:
         """The configuration that this entry puts in force, for the few kinds that do. Raises EntryError."""
         if self.kind not in CONF_KINDS:

@@ -9,6 +9,7 @@ answered by the entry that made it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from .clock import Clock
 from .decision import Decision, Draft, Known, Refusal
@@ -35,7 +36,10 @@ def add_learner(record: NodeRecord) -> bytes:
 
 
 def promote(node: int) -> bytes:
-    """The command that lets a learner vote, once it has caught up (until then it is refused as NotCaughtUp)."""
+    """The command that lets a learner vote, once it has caught up and its tree is the one that a majority signed.
+
+    Until then it is refused as NotCaughtUp.
+    """
     return frame(_KIND, b"promote", u64(node), b"")
 
 
@@ -103,11 +107,18 @@ class Members:
         return {peer: at for peer, at in (found | told).items() if peer != self._node}
 
 
-class MembersDesk:
-    """Decides on changes of members and leaves every other command to the state machine behind it.
-
-    `covering(index)` is a checkpoint of the members in force that covers that entry, empty while there is none.
+class Witness(Protocol):
+    """What has been signed. `covering(index)`: a checkpoint of the members in force that covers that entry, empty while
+    there is none; `agrees(peer)`: whether that node signed what a majority did; `ask(peer)` has it do so.
     """
+
+    def covering(self, index: int) -> bytes: ...
+    def agrees(self, peer: int) -> bool: ...
+    def ask(self, peer: int) -> None: ...
+
+
+class MembersDesk:
+    """Decides on changes of members and leaves every other command to the state machine behind it."""
 
     def __init__(
         self,
@@ -115,10 +126,10 @@ class MembersDesk:
         members: Members,
         machine: Decider,
         connected: Callable[[], Sequence[int]],
-        covering: Callable[[int], bytes],
+        witness: Witness,
     ) -> None:
         self._core, self._members, self._machine = core, members, machine
-        self._connected, self._covering = connected, covering
+        self._connected, self._witness = connected, witness
         self._announced: dict[Membership, tuple[int, int]] = {}
 
     async def prepare(self, commands: Sequence[bytes]) -> None:
@@ -168,6 +179,10 @@ class MembersDesk:
         lag = self._core.commit - match
         if lag > MAX_LAG or not match or node not in self._connected():
             return Refusal("NotCaughtUp", f"node {node} still lacks {lag} of {self._core.commit} entries")
+        if not self._witness.agrees(node):
+            # Its chain was checked as it came; that the whole is what a majority signed, only its own tree can show.
+            self._witness.ask(node)
+            return Refusal("NotCaughtUp", f"node {node} has not signed a checkpoint of the majority yet")
         return self._guarded("NodeAdded", after)
 
     def _rotate(self, record: NodeRecord) -> Decision:
@@ -201,7 +216,7 @@ class MembersDesk:
         announced, term = self._announced.get(after, (0, 0))
         if announced <= log.conf_index or log.term(announced) != term:
             return [Draft(ANNOUNCED, encode_map(after.to_fields() | {"before": log.conf_index}))]
-        note = self._covering(announced)
+        note = self._witness.covering(announced)
         if not note:
             return Known(announced)
         return [Draft(kind, encode_map(after.to_fields() | handover_fields(log.conf_index, announced, note)))]

@@ -89,7 +89,7 @@ class Node:
         self.failed = asyncio.get_running_loop().create_future()
         await self._reread()
         await self._open_views()
-        decider = MembersDesk(self.core, self.members, self.machine, self.transport.connected, self.cosigner.covering)
+        decider = MembersDesk(self.core, self.members, self.machine, self.transport.connected, self.cosigner)
         self.reads = SafeReads(self.core, self.wake)
         self.desk = Desk(self.core, decider, self.clock, self.wake, self.cosigner.want, self.reads.confirm_leading)
         self.submitter = Submitter(self.core, self.desk, self.applier, lambda: self.transport)
@@ -312,6 +312,7 @@ class Node:
 
     def on_unreachable(self, peer: int) -> None:
         self.core.unreachable(peer)
+        self.cosigner.forget(peer)
         self.wake()
 
     async def on_ask(self, peer: int, topic: str, body: Any) -> Any:
@@ -324,7 +325,8 @@ class Node:
             self.cosigner.on_sign(peer, body, self.applier.tree)
             self._keep_signed()
         elif topic == "signed":
-            self.cosigner.on_signed(peer, *body)
+            size, root, line = body
+            self.cosigner.on_signed(peer, size, root, line, self.applier.tree)
         elif topic == "note":
             self.cosigner.on_note(body)
 

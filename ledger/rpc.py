@@ -126,6 +126,7 @@ class RpcServer:
             "last": core.log.last_index,
             "durable": core.log.durable,
             "writes": core.writes,
+            "appends": node.transport.appends,
             "applied": node.applier.applied,
             "checkpoint": node.notes.newest_size,
             "voters": list(core.log.conf.voters),

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 import psycopg
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, AsyncCursor, sql
 
 from .entry import SALT_BYTES, Entry, EntryError, check_link, parse
 from .frame import u64
@@ -61,6 +61,7 @@ class LogTable:
     def __init__(self, dsn: str, vault: Vault) -> None:
         self._dsn, self._vault = dsn, vault
         self._writer: AsyncConnection[Any] | None = None
+        self._cursor: AsyncCursor[Any] | None = None
         self._reader: AsyncConnection[Any] | None = None
         self._reading = asyncio.Lock()
         self.epoch = 0
@@ -71,6 +72,7 @@ class LogTable:
         Raises UnsafeDatabase, EntryError (the newest entries are damaged), psycopg.Error.
         """
         self._writer = await AsyncConnection.connect(self._dsn, autocommit=True, prepare_threshold=0)
+        self._cursor = self._writer.cursor()
         self._reader = await AsyncConnection.connect(self._dsn, autocommit=True, prepare_threshold=0)
         await self._check_settings()
         await take_over(self._writer, WRITER_LOCK)
@@ -112,11 +114,11 @@ class LogTable:
 
     async def write(self, write: Write) -> None:
         """Carries out one Write. Any exception means the outcome is unknown: the process must end (rule R3)."""
-        assert self._writer is not None
+        assert self._cursor is not None
         entries = cast(Sequence[Entry], write.entries)
         private = [entry for entry in entries if entry.private is not None]
         hard = write.hard
-        await self._writer.execute(
+        await self._cursor.execute(
             _WRITE,
             (
                 self.epoch,

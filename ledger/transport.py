@@ -19,7 +19,7 @@ from .clock import Clock, measure
 from .codec import CodecError, decode, decode_parts, decode_question, decode_stamp, decode_tell, encode
 from .door import Door
 from .entry import EntryError
-from .raft.messages import Heartbeat, HeartbeatReply, Message
+from .raft.messages import Append, Heartbeat, HeartbeatReply, Message
 from .settings import Address, PeerTls
 from .wire import FrameProtocol
 
@@ -60,6 +60,8 @@ class _Waiting:
 
 
 class Transport:
+    """`appends`: how many messages with entries were sent so far."""
+
     def __init__(
         self, node: int, listen: Address, peers: dict[int, Address], tls: PeerTls, clock: Clock, handler: PeerHandler
     ) -> None:
@@ -71,6 +73,7 @@ class Transport:
         self._next_ask = 0
         self._waiting: dict[int, _Waiting] = defaultdict(_Waiting)
         self._door: Door | None = None
+        self.appends = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._dialling: dict[int, asyncio.Task[None]] = {}
 
@@ -180,6 +183,8 @@ class Transport:
         elif isinstance(message, HeartbeatReply):
             sent, received = self._stamps.get(message.to, (0, 0))
             stamp = [sent, received, self._clock.raw_us()]
+        elif isinstance(message, Append) and message.entries:
+            self.appends += 1
         self._push(message.to, [RAFT, encode(message), stamp])
 
     def tell(self, peer: int, topic: str, body: Any) -> bool:

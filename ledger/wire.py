@@ -14,6 +14,7 @@ from .unpack import unpack as unpack_bounded
 
 MAX_FRAME_BYTES = 64 << 20
 _LENGTH = struct.Struct(">I")
+_PACKER = msgpack.Packer(use_bin_type=True)
 
 
 class WireError(ValueError):
@@ -21,7 +22,7 @@ class WireError(ValueError):
 
 
 def pack(message: Any) -> bytes:
-    body = cast(bytes, msgpack.packb(message, use_bin_type=True))
+    body = cast(bytes, _PACKER.pack(message))
     return _LENGTH.pack(len(body)) + body
 
 
@@ -62,12 +63,12 @@ class FrameProtocol(asyncio.Protocol):
             self._on_lost(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_open:
+        if not self.is_open:
             return
         self._buffer += data
         position = 0
         try:
-            while self._is_open and len(self._buffer) - position >= 4:
+            while self.is_open and len(self._buffer) - position >= 4:
                 (length,) = _LENGTH.unpack_from(self._buffer, position)
                 if length > MAX_FRAME_BYTES:
                     raise WireError(f"a frame of {length} bytes")
@@ -87,7 +88,7 @@ class FrameProtocol(asyncio.Protocol):
 
         All that is sent within one turn of the event loop leaves in one write: one system call, one TLS record.
         """
-        if self.transport is None or self.transport.is_closing():
+        if not self.is_open:
             return False
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._flush)
@@ -98,11 +99,11 @@ class FrameProtocol(asyncio.Protocol):
 
     def _flush(self) -> None:
         unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
-        if self.transport is not None and not self.transport.is_closing():
+        if self.transport is not None and self.is_open:
             self.transport.write(b"".join(unsent))
 
     @property
-    def _is_open(self) -> bool:
+    def is_open(self) -> bool:
         return self.transport is not None and not self.transport.is_closing()
 
     @property

@@ -27,7 +27,7 @@ from ballot.embedded_programs import make_postgres_folder
 from ballot.ledger import rsa
 from ballot.serve import gunicorn_command, stop_all
 from ballot.voting.ballot import parse_ballot, verify_credential, verify_signature
-from bench.ledger.load import Figures
+from bench.ledger.figures import Figures, figures_of
 
 from .ballots import Booth, make_ballots
 from .ours import Nodes
@@ -123,13 +123,7 @@ async def post_all(addresses: Sequence[tuple[str, int]], ballots: Sequence[bytes
 
     begun = time.monotonic()
     await asyncio.gather(*(client(number) for number in range(clients)))
-    took = time.monotonic() - begun
-    latencies.sort()
-    return Figures(clients, len(latencies) / took, _at(latencies, 0.5), _at(latencies, 0.99))
-
-
-def _at(ordered: Sequence[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+    return figures_of(clients, latencies, time.monotonic() - begun)
 
 
 def signature_us(booth: Booth, ballots: Sequence[bytes]) -> float:

@@ -1,27 +1,23 @@
-"""A closed-loop load: N clients, each sending its next request when it has its last answer."""
+"""Loads: N clients in a closed loop, and a log filled as fast as it can be."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+from .figures import Figures, figures_of
 
 Append = Callable[[int], Awaitable[None]]
 """Appends 1 KiB durably on behalf of client number i."""
+Advance = Callable[[float], None]
+"""Shows how far a part of the run is, of the total that was said."""
 
-
-@dataclass(frozen=True)
-class Figures:
-    """`rate` in appends a second, latencies in milliseconds."""
-
-    clients: int
-    rate: float
-    p50: float
-    p99: float
+IN_FLIGHT = 768
 
 
 async def run_load(append: Append, clients: int, seconds: float) -> Figures:
+    """Each client sends its next request when it has its last answer."""
     latencies: list[float] = []
     begin = time.monotonic()
     end = begin + seconds
@@ -32,10 +28,20 @@ async def run_load(append: Append, clients: int, seconds: float) -> Figures:
             latencies.append(time.monotonic() - sent)
 
     await asyncio.gather(*(client(number) for number in range(clients)))
-    took = time.monotonic() - begin
-    latencies.sort()
-    return Figures(clients, len(latencies) / took, _at(latencies, 0.5), _at(latencies, 0.99))
+    return figures_of(clients, latencies, time.monotonic() - begin)
 
 
-def _at(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+async def fill(append: Append, count: int, advance: Advance) -> float:
+    """Appends `count` entries with many commands in flight; the seconds it took."""
+    left = count
+    begin = time.monotonic()
+
+    async def client(number: int) -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            await append(number)
+            advance(count - left)
+
+    await asyncio.gather(*(client(number) for number in range(min(IN_FLIGHT, count))))
+    return time.monotonic() - begin

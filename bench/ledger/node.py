@@ -17,7 +17,7 @@ from ballot.ledger.entry import Entry, encode_map
 from ballot.ledger.node import Node
 from ballot.ledger.rpc import RpcServer
 from ballot.logs import configure
-from ballot.run import prepare_database
+from ballot.run import prepare_database, relax_collector
 
 
 class NoteMachine:
@@ -47,6 +47,7 @@ async def run() -> None:
     rpc = RpcServer(node)
     await node.start()
     await rpc.start()
+    relax_collector()
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     waiting = asyncio.ensure_future(ended.wait())
@@ -57,7 +58,7 @@ async def run() -> None:
 
 def main() -> None:
     settings = read_settings()
-    configure("warning", node=settings.node)
+    configure(settings.log_level, node=settings.node)
     prepare_database(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
+from dataclasses import dataclass
+from itertools import count
 
 from ballot.cluster import Cluster, ClusterNode
 from ballot.ledger.client import LedgerClient
 from ballot.ledger.submit import Unavailable
+from bench.processes import cpu_s
 
-DATA = os.urandom(1024)
-TICKS = os.sysconf("SC_CLK_TCK")
+NAME_BYTES = 8
+_PADDING = os.urandom(1024 - NAME_BYTES)
 
 
 class LedgerNode(ClusterNode):
@@ -43,12 +45,24 @@ class LedgerCluster(Cluster):
     node_type = LedgerNode
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Counters of the whole cluster; two of them make a measurement. `entries` are those of one log."""
+
+    entries: int
+    writes: int
+    appends: int
+    ledger_cpu_s: float
+    postgres_cpu_s: float
+
+
 class Ledger:
     """A temporary cluster and one connection to each of its nodes."""
 
     def __init__(self, nodes: int = 3) -> None:
         self.cluster = LedgerCluster.temporary(nodes=nodes)
         self.clients: list[LedgerClient] = []
+        self._names = count(1)
 
     def start(self) -> None:
         self.cluster.start()
@@ -58,14 +72,34 @@ class Ledger:
         self.cluster.remove()
 
     async def append(self, client: int) -> None:
-        await self.clients[client % len(self.clients)].submit(DATA)
+        await self.append_named(client)
+
+    async def append_named(self, client: int) -> tuple[int, int]:
+        """(name, index): the name, never used again, is what the entry's data begins with."""
+        name = next(self._names)
+        data = name.to_bytes(NAME_BYTES, "big") + _PADDING
+        answer = await self.clients[client % len(self.clients)].submit(data)
+        return name, answer.index
 
     async def status(self) -> list[dict[str, object]]:
         return [await client.status() for client in self.clients]
 
-    def cpu(self) -> float:
-        """Seconds of processor time that the ledger processes have used so far."""
-        return sum(_cpu(node.ledger_pid) for node in self.cluster.nodes)
+    async def last_index(self) -> int:
+        return max(_number(status, "last") for status in await self.status())
+
+    async def last_index_of(self, place: int) -> int:
+        return _number(await self.clients[place].status(), "last")
+
+    async def read(self) -> Reading:
+        statuses = await self.status()
+        nodes = self.cluster.nodes
+        return Reading(
+            max(_number(status, "last") for status in statuses),
+            sum(_number(status, "writes") for status in statuses),
+            sum(_number(status, "appends") for status in statuses),
+            cpu_s(node.ledger_pid for node in nodes),
+            cpu_s(node.postgres.pid for node in nodes),
+        )
 
     async def leader(self) -> int:
         """The place of the node that leads."""
@@ -78,41 +112,17 @@ class Ledger:
                     continue
             await asyncio.sleep(0.005)
 
+    async def caught_up(self, place: int, index: int, timeout_s: float = 60) -> None:
+        """Returns once that node has applied entry `index`. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                try:
+                    if _number(await self.clients[place].status(), "applied") >= index:
+                        return
+                except Unavailable:
+                    pass
+                await asyncio.sleep(0.01)
 
-def _cpu(pid: int) -> float:
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
-
-async def failover_times(ledger: Ledger, kills: int, clients: int = 64) -> list[float]:
-    """Kills the leader `kills` times under load; seconds from the last answer before each kill to the first after."""
-    answers: list[float] = []
-    stop = asyncio.Event()
-
-    async def client(number: int) -> None:
-        place = number
-        while not stop.is_set():
-            try:
-                await ledger.append(place)
-                answers.append(time.monotonic())
-            except Unavailable:
-                place += 1
-                await asyncio.sleep(0.005)
-
-    load = [asyncio.create_task(client(number)) for number in range(clients)]
-    gaps: list[float] = []
-    for _ in range(kills):
-        await asyncio.sleep(1.0)
-        node = ledger.cluster.nodes[await ledger.leader()]
-        node.kill_ledger()
-        killed = time.monotonic()
-        await asyncio.sleep(2.0)
-        before = max(answer for answer in answers if answer <= killed)
-        gaps.append(min(answer for answer in answers if answer > killed) - before)
-        node.start_ledger()
-        await asyncio.sleep(1.5)
-        answers.clear()
-    stop.set()
-    await asyncio.gather(*load)
-    return gaps
+def _number(status: dict[str, object], field: str) -> int:
+    return int(str(status[field]))

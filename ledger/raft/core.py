@@ -74,7 +74,7 @@ class RaftCore:
         self._flight: tuple[Write, list[Message]] | None = None
         self._reads = self.writes = 0
         self._saved = durable.hard
-        self._flush_commit = False
+        self._unwritten_ticks = 0
         self._applied_out = 0
         self._soft = Soft(self.role, self.leader, self.term)
         self._reset_timer()
@@ -82,7 +82,7 @@ class RaftCore:
     # -- inputs
 
     def tick(self) -> None:
-        self._flush_commit = self.commit != self._saved.commit
+        self._unwritten_ticks += 1
         self._elapsed += 1
         self.write_ticks += self._flight is not None
         if self.leadership is not None:
@@ -197,7 +197,8 @@ class RaftCore:
         truncate_from, entries = self.log.take_unwritten(self.config.max_write_bytes, self.config.max_write_entries)
         hard = HardState(self.term, self.vote, min(self.commit, self.log.written))
         voted = (hard.term, hard.vote) != (self._saved.term, self._saved.vote)
-        flush = self._flush_commit and hard.commit != self._saved.commit
+        # Under load the next entries carry the commit index along; alone it is written only after a while of rest.
+        flush = self._unwritten_ticks >= self.config.heartbeat_ticks and hard.commit != self._saved.commit
         if entries or truncate_from or voted or flush:
             self.writes += 1
             sync = bool(entries or truncate_from or voted)
@@ -206,7 +207,7 @@ class RaftCore:
             whole = self.log.written == self.log.last_index
             after, self._after = (self._after, []) if whole else ([], self._after)
             self._flight = (self.out.write, after)
-            self._flush_commit = False
+            self._unwritten_ticks = 0
         else:
             after, self._after = self._after, []
             self._release(after)

@@ -79,7 +79,8 @@ class Cluster:
         if topic == "sign":
             node.on_sign(sender, body, self.trees[receiver])
         elif topic == "signed":
-            node.on_signed(sender, *body)
+            size, root, line = body
+            node.on_signed(sender, size, root, line, self.trees[receiver])
         else:
             node.on_note(body)
 
@@ -141,7 +142,7 @@ def test_a_line_of_a_node_that_is_no_member_never_counts() -> None:
     cluster.apply(10)
     cluster.want(10)
     stranger = cosign(node_key(9), f"{ORIGIN}/node9", Checkpoint(ORIGIN, 10, tree(10).root()), 1)
-    cluster.leader.on_signed(9, 10, tree(10).root(), stranger)
+    cluster.leader.on_signed(9, 10, tree(10).root(), stranger, cluster.trees[1])
     assert cluster.notes[1] == []
 
 
@@ -166,10 +167,10 @@ def test_a_line_under_another_nodes_name_or_root_or_size_never_counts() -> None:
         (2, Checkpoint("another", 10, root)),
     ):
         line = cosign(node_key(signer), f"{ORIGIN}/node{signer}", checkpoint, 1)
-        cluster.leader.on_signed(2, 10, root, line)
-    cluster.leader.on_signed(2, 10, root, "no line at all")
+        cluster.leader.on_signed(2, 10, root, line, cluster.trees[1])
+    cluster.leader.on_signed(2, 10, root, "no line at all", cluster.trees[1])
     line = cosign(node_key(2), f"{ORIGIN}/node2", Checkpoint(ORIGIN, 9, tree(9).root()), 1)
-    cluster.leader.on_signed(2, 9, tree(9).root(), line)
+    cluster.leader.on_signed(2, 9, tree(9).root(), line, cluster.trees[1])
     assert cluster.notes[1] == []
 
 
@@ -410,7 +411,7 @@ def test_a_round_that_members_change_under_is_begun_anew_with_the_new_ones() -> 
     cluster.told.clear()
     after = Membership(ORIGIN, real_members(2).nodes)
     cluster.leader.follow(after)
-    cluster.leader.on_signed(2, 10, tree(10).root(), "")
+    cluster.leader.on_signed(2, 10, tree(10).root(), "", cluster.trees[1])
     assert cluster.notes[1] == []
     cluster.leader.advance(11, cluster.trees[1])
     for node in (2, 3):
@@ -438,3 +439,83 @@ def test_who_is_no_member_yet_signs_nothing_and_keeps_a_note_until_it_knows_who_
     newcomer.follow(cluster.membership)
     newcomer.on_applied(10, tree(10))
     assert believed == [10]
+
+
+# -- whether a node that caught up has the tree that a majority signed
+
+
+def caught_up() -> Cluster:
+    """Nodes 1 to 3 have a checkpoint of ten entries; learner 4 has applied none of them."""
+    cluster = Cluster(3, learners=1)
+    cluster.apply(10, 1, 2, 3)
+    cluster.want(10)
+    cluster.deliver()
+    assert cluster.sizes(1) == [10]
+    return cluster
+
+
+def test_a_learner_agrees_once_it_has_applied_what_a_majority_signed_and_signed_it_too() -> None:
+    cluster = caught_up()
+    assert not cluster.leader.agrees(4)
+    cluster.apply(9, 4)
+    cluster.deliver()
+    assert not cluster.leader.agrees(4)
+    cluster.apply(10, 4)
+    cluster.deliver()
+    assert cluster.leader.agrees(4)
+    assert cluster.sizes(1) == [10], "its signature makes no checkpoint"
+
+
+def test_a_learner_that_was_away_when_the_others_signed_is_asked() -> None:
+    cluster = Cluster(3, learners=1)
+    cluster.apply(10)
+    cluster.want(10)
+    cluster.deliver(drop=from_or_to(4))
+    assert not cluster.leader.agrees(4)
+    cluster.leader.ask(4)
+    cluster.deliver()
+    assert cluster.leader.agrees(4)
+
+
+def test_a_signature_of_a_round_long_over_shows_it_as_well() -> None:
+    cluster = caught_up()
+    cluster.apply(20, 1, 2, 3)
+    cluster.want(20)
+    cluster.deliver(drop=from_or_to(4))
+    cluster.apply(10, 4)
+    cluster.deliver()
+    assert cluster.leader.agrees(4)
+
+
+def test_a_learner_with_another_tree_does_not_agree() -> None:
+    cluster = caught_up()
+    cluster.trees[4] = tree(10, b"other")
+    cluster.nodes[4].on_applied(10, cluster.trees[4])
+    assert cluster.told
+    cluster.deliver()
+    assert not cluster.leader.agrees(4)
+
+
+def test_what_no_majority_has_signed_yet_shows_nothing() -> None:
+    cluster = Cluster(3, learners=1)
+    cluster.apply(10, 1, 4)
+    cluster.want(10)
+    cluster.deliver(drop=from_or_to(2, 3))
+    assert not cluster.leader.agrees(4)
+    cluster.apply(10, 2, 3)
+    cluster.leader.advance(10, cluster.trees[1])
+    cluster.nodes[2].on_sign(1, 10, cluster.trees[2])
+    cluster.deliver()
+    assert cluster.leader.agrees(4)
+
+
+@pytest.mark.parametrize("lose", [lambda leader: leader.forget(4), lambda leader: leader.abandon()], ids=["4", "lead"])
+def test_whoever_comes_back_or_leads_anew_must_see_it_again(lose: Callable[[Cosigner], None]) -> None:
+    cluster = caught_up()
+    cluster.apply(10, 4)
+    cluster.deliver()
+    lose(cluster.leader)
+    assert not cluster.leader.agrees(4)
+    cluster.leader.ask(4)
+    cluster.deliver()
+    assert cluster.leader.agrees(4)

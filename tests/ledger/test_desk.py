@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 from ballot.ledger import desk
 from ballot.ledger.clock import Clock
 from ballot.ledger.decision import Decision, Draft, Known, Refusal
-from ballot.ledger.desk import MAX_BATCH, Desk, Verdict
+from ballot.ledger.desk import MAX_BATCH, Desk, Order, Outcome, Verdict
 from ballot.ledger.entry import Entry, check_link, encode_map
 from ballot.ledger.machine import StateMachine
 from ballot.ledger.raft.config import Config
@@ -122,10 +122,10 @@ class Bench:
         self.persist()
         self.apply()
 
-    async def submit(self, *commands: bytes, receipt: bool = False) -> list[Verdict | BaseException]:
-        """All in one batch; what came of each."""
-        orders = [asyncio.ensure_future(self.desk.submit(command, receipt)) for command in commands]
-        return await asyncio.gather(*orders, return_exceptions=True)
+    async def submit(self, *commands: bytes, receipt: bool = False) -> list[Outcome]:
+        """Each comes alone, all in one turn; what came of each."""
+        alone = [self.desk.submit([Order(command, receipt)]) for command in commands]
+        return [outcome for [outcome] in await asyncio.gather(*alone)]
 
 
 def leading(runner: asyncio.Runner, **settings: int) -> Bench:
@@ -215,7 +215,8 @@ def test_a_leader_deposed_without_knowing_it_refuses_nothing(runner: asyncio.Run
     """What it refuses, the new leader may long have allowed; an accepted command is judged by its place instead."""
     bench = leading(runner)
     bench.deposed = True
-    accepted, refused = decided(bench, b"ada:vote", b"bo:vote")
+    together = [Order(b"ada:vote", False), Order(b"bo:vote", False)]
+    accepted, refused = run(bench, lambda: bench.desk.submit(together))
     assert isinstance(accepted, Verdict)
     assert isinstance(refused, NotLeader)
 
@@ -245,14 +246,45 @@ def test_commands_are_decided_in_the_order_they_came(runner: asyncio.Runner) -> 
     assert list(map(len, bench.machine.batches)) == [MAX_BATCH, 5]
 
 
+def test_what_comes_together_is_answered_together_though_decided_in_parts(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
+    orders = [Order(f"voter:{number}".encode(), False) for number in range(MAX_BATCH + 5)]
+    verdicts = run(bench, lambda: bench.desk.submit(orders))
+    assert len(verdicts) == len(orders)
+    assert all(isinstance(outcome, Verdict) for outcome in verdicts)
+    assert list(map(len, bench.machine.batches)) == [MAX_BATCH, 5]
+
+
+def test_of_what_is_decided_in_parts_the_rest_is_sent_to_the_next_leader(runner: asyncio.Runner) -> None:
+    bench = leading(runner)
+    assert bench.core.leadership is not None
+    pace = bench.core.leadership.pace
+    pace.waits_for = 2
+
+    async def work() -> list[Outcome]:
+        waiting = asyncio.ensure_future(bench.desk.submit([Order(b"ada:vote", False), Order(b"bo:other", False)]))
+        await asyncio.sleep(0)
+        pace.stored(2, 2)
+        await asyncio.sleep(5 * desk.PACE_S)
+        assert not waiting.done()
+        bench.desk.abandon()
+        return await waiting
+
+    accepted, sent_on = run(bench, work)
+    assert accepted == Verdict(*last(bench))
+    assert isinstance(sent_on, NotLeader)
+
+
 def test_nobody_waits_for_a_command_given_up_before_it_was_decided(runner: asyncio.Runner) -> None:
     bench = leading(runner)
 
     async def give_up() -> Verdict:
-        lost = asyncio.ensure_future(bench.desk.submit(b"ada:vote", False))
+        lost = asyncio.ensure_future(bench.desk.submit([Order(b"ada:vote", False)]))
         await asyncio.sleep(0)
         lost.cancel()
-        return await bench.desk.submit(b"bo:vote", False)
+        [outcome] = await bench.submit(b"bo:vote")
+        assert isinstance(outcome, Verdict)
+        return outcome
 
     assert run(bench, give_up).refusal == ""
 
@@ -311,13 +343,13 @@ def test_whoever_waits_for_a_hanging_database_is_sent_to_the_next_leader(runner:
     bench.machine.prepare = never  # type: ignore[method-assign]
 
     async def work() -> list[Any]:
-        orders = [asyncio.ensure_future(bench.desk.submit(command, False)) for command in (b"ada:vote", b"bo:other")]
+        first = asyncio.ensure_future(bench.submit(b"ada:vote", b"bo:other"))
         await asyncio.sleep(0.02)
-        late = asyncio.ensure_future(bench.desk.submit(b"cy:more", False))
+        late = asyncio.ensure_future(bench.submit(b"cy:more"))
         await asyncio.sleep(0.02)
         assert 0.04 <= bench.desk.waits_s < 5
         bench.desk.abandon()
-        return await asyncio.gather(*orders, late, return_exceptions=True)
+        return [*await first, *await late]
 
     assert [type(outcome) for outcome in run(bench, work)] == [NotLeader] * 3
 
@@ -339,7 +371,7 @@ def test_commands_wait_while_the_leader_slows_down_for_a_follower(runner: asynci
     pace.waits_for = 2
 
     async def work() -> list[int]:
-        orders = [asyncio.ensure_future(bench.desk.submit(b"%d:right%d" % (n, n), False)) for n in range(3)]
+        orders = [asyncio.ensure_future(bench.submit(b"%d:right%d" % (n, n))) for n in range(3)]
         done = []
         for stored in (0, 4):
             pace.stored(2, stored)

@@ -58,10 +58,15 @@ class Bench:
         self.members.follow(self.log, 1)
         self.machine = Machine()
         self.signed = 1 << 62
-        self.desk = MembersDesk(
-            cast(RaftCore, self), self.members, self.machine, lambda: self.connected, self._covering
-        )
+        self.agreeing, self.asked = {4}, list[int]()
+        self.desk = MembersDesk(cast(RaftCore, self), self.members, self.machine, lambda: self.connected, self)
         self.node = self.applied = 1
+
+    def agrees(self, peer: int) -> bool:
+        return peer in self.agreeing
+
+    def ask(self, peer: int) -> None:
+        self.asked.append(peer)
 
     @property
     def leadership(self) -> Any:
@@ -70,7 +75,7 @@ class Bench:
     def _follow(self, peers: dict[int, Address]) -> None:
         self.peers = peers
 
-    def _covering(self, index: int) -> bytes:
+    def covering(self, index: int) -> bytes:
         return b"signed" if index <= self.signed else b""
 
     def decide(self, command: bytes) -> Decision:
@@ -205,6 +210,16 @@ def test_a_learner_votes_only_once_it_has_caught_up(bench: Bench) -> None:
     bench.commit, bench.match[4] = 10, 0
     assert refused(bench.decide(promote(4))).startswith("NotCaughtUp"), "it has not said a word yet"
     bench.match[4] = 1
+    assert bench.change(promote(4)).conf.voters == (1, 2, 3, 4)
+
+
+def test_nor_before_its_tree_is_the_one_that_a_majority_signed(bench: Bench) -> None:
+    bench.change(add_learner(NEW))
+    bench.match[4] = bench.commit = 2
+    bench.agreeing = set()
+    assert refused(bench.decide(promote(4))).startswith("NotCaughtUp: node 4 has not signed")
+    assert bench.asked == [4]
+    bench.agreeing = {4}
     assert bench.change(promote(4)).conf.voters == (1, 2, 3, 4)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from ballot.ledger.applier import Applier
-from ballot.ledger.desk import Desk, Verdict
+from ballot.ledger.desk import Desk, Order, Outcome, Verdict
 from ballot.ledger.raft.core import RaftCore
 from ballot.ledger.raft.messages import NotLeader, Overloaded
-from ballot.ledger.submit import Submitter, Unavailable
+from ballot.ledger.submit import MAX_QUESTION_BYTES, Submitter, Unavailable
 from ballot.ledger.transport import PeerLost, Transport
 
 RECORDED = Verdict(5, 10)
@@ -27,6 +27,7 @@ class Node:
     def __init__(self, *said: Reply, leader: int = 2) -> None:
         self.said = list(said)
         self.asked: list[int] = []
+        self.batches: list[list[bytes]] = []
         self.terms = {10: 5, 11: 5, 12: 6}
         self.core = SimpleNamespace(node=1, leader=leader, term=5, log=SimpleNamespace(term=self._term))
         self._moved = asyncio.Event()
@@ -36,7 +37,7 @@ class Node:
             cast(RaftCore, self.core),
             cast(Desk, SimpleNamespace(submit=self._desk)),
             cast(Applier, self.applier),
-            lambda: cast(Transport, SimpleNamespace(ask=self._ask)),
+            lambda: cast(Transport, SimpleNamespace(ask=lambda *question: self._ask(*question))),
         )
 
     def _term(self, index: int) -> int:
@@ -59,25 +60,43 @@ class Node:
             raise reply
         return reply
 
-    async def _desk(self, command: bytes, receipt: bool) -> Verdict:
-        return self._next(self.core.node)
+    async def _desk(self, orders: Sequence[Order]) -> list[Outcome]:
+        self.batches.append([order.command for order in orders])
+        return [self._outcome(self.core.node) for _ in orders]
 
-    async def _ask(self, peer: int, topic: str, body: list[object], timeout_s: float) -> list[object]:
+    def _outcome(self, asked: int) -> Outcome:
+        try:
+            return self._next(asked)
+        except (NotLeader, Overloaded) as error:
+            return error
+
+    async def _ask(self, peer: int, topic: str, body: Sequence[Order], timeout_s: float) -> list[list[object]]:
         """The peer's node answers as ours would."""
-        assert (topic, body) == ("submit", [b"command", True])
+        assert topic == "submit"
+        assert all(receipt for _, receipt in body)
         other = Node()
-        other._desk = lambda command, receipt: self._answer(peer)  # type: ignore[method-assign]
+        other._desk = lambda orders: self._answer(peer, orders)  # type: ignore[method-assign]
         desk = cast(Desk, SimpleNamespace(submit=other._desk))
         at_peer = Submitter(
             cast(RaftCore, other.core), desk, cast(Applier, other.applier), lambda: cast(Transport, None)
         )
-        return await at_peer.answer(body)
+        return await at_peer.answer([list(order) for order in body])
 
-    async def _answer(self, peer: int) -> Verdict:
-        return self._next(peer)
+    async def _answer(self, peer: int, orders: Sequence[Order]) -> list[Outcome]:
+        self.batches.append([order.command for order in orders])
+        return [self._outcome(peer) for _ in orders]
 
     def submit(self, timeout_s: float = 2.0) -> Verdict:
         return asyncio.run(self.submitter.submit(b"command", receipt=True, timeout_s=timeout_s))
+
+    def submit_all(self, *commands: bytes) -> list[Verdict | BaseException]:
+        """All in one turn of the event loop."""
+
+        async def submit() -> list[Verdict | BaseException]:
+            asking = [self.submitter.submit(command, receipt=True, timeout_s=2) for command in commands]
+            return await asyncio.gather(*asking, return_exceptions=True)
+
+        return asyncio.run(submit())
 
 
 @pytest.mark.parametrize("leader", [1, 2], ids=["here", "elsewhere"])
@@ -183,8 +202,61 @@ def test_an_overloaded_leader_is_not_asked_again(leader: int) -> None:
 
 def test_a_malformed_question_from_a_peer_reaches_no_desk() -> None:
     node = Node(RECORDED)
-    malformed: list[Any] = [[], [b"command"], [b"command", True, 1], ["text", True]]
+    malformed: list[Any] = [[[]], [[b"command"]], [[b"command", True, 1]], [[b"command", True], ["text", True]]]
     for body in malformed:
         with pytest.raises(ValueError):
             asyncio.run(node.submitter.answer(body))
     assert node.asked == []
+
+
+# -- together
+
+
+@pytest.mark.parametrize("leader", [1, 2], ids=["here", "elsewhere"])
+def test_what_comes_in_one_turn_travels_together(leader: int) -> None:
+    places = [Verdict(5, 10), Verdict(5, 11), Verdict(5, 11, new=False)]
+    node = Node(*places, leader=leader)
+    assert node.submit_all(b"one", b"two", b"three") == places
+    assert node.batches == [[b"one", b"two", b"three"]]
+
+
+def test_only_what_was_lost_is_asked_again() -> None:
+    overwritten = Verdict(4, 10)
+    node = Node(RECORDED, overwritten, Overloaded("much is uncommitted"), RECORDED)
+    first, second, third = node.submit_all(b"one", b"two", b"three")
+    assert (first, second) == (RECORDED, RECORDED)
+    assert isinstance(third, Unavailable)
+    assert node.batches == [[b"one", b"two", b"three"], [b"two"]]
+
+
+def test_one_that_gave_up_is_not_asked_for_again_and_holds_nobody_up() -> None:
+    node = Node(NotLeader(0), RECORDED)
+
+    async def two() -> tuple[Verdict | BaseException, Verdict | BaseException]:
+        hasty = node.submitter.submit(b"hasty", receipt=True, timeout_s=0.001)
+        patient = node.submitter.submit(b"patient", receipt=True, timeout_s=2)
+        return await asyncio.gather(hasty, patient, return_exceptions=True)
+
+    node.said.insert(0, NotLeader(0))
+    hasty, patient = asyncio.run(two())
+    assert isinstance(hasty, Unavailable)
+    assert patient == RECORDED
+    assert node.batches == [[b"hasty", b"patient"], [b"patient"]]
+
+
+def test_a_question_is_no_longer_than_a_frame_may_be() -> None:
+    node = Node(RECORDED)
+    large, small = bytes(MAX_QUESTION_BYTES), b"small"
+    node.submit_all(small, large, small, small)
+    assert node.batches == [[small], [large], [small, small]]
+
+
+def test_an_answer_that_does_not_fit_the_question_is_an_error_and_no_verdict() -> None:
+    node = Node(RECORDED)
+
+    async def short(*_: object) -> list[list[object]]:
+        return []
+
+    node._ask = short  # type: ignore[method-assign, assignment]
+    with pytest.raises(ValueError):
+        node.submit()

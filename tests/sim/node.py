@@ -8,11 +8,11 @@ from typing import Any, cast
 
 from ballot.ledger.clock import Clock
 from ballot.ledger.decision import Draft
-from ballot.ledger.desk import Desk, Verdict, _Order
+from ballot.ledger.desk import Desk, Order, Verdict
 from ballot.ledger.entry import SALT_BYTES, Entry, check_link, encode_map, seal
 from ballot.ledger.raft.config import Config
 from ballot.ledger.raft.core import RaftCore
-from ballot.ledger.raft.messages import Record, Write
+from ballot.ledger.raft.messages import NotLeader, Record, Write
 from ballot.projections.facts import Facts
 from ballot.projections.machine import ElectionMachine
 from ballot.voting.tables import Put, Row, merge
@@ -60,15 +60,15 @@ class SimDesk(Desk):
 
     def __init__(self, core: RaftCore, machine: SimMachine, clock: Clock) -> None:
         super().__init__(core, machine, clock, lambda: None, lambda index: None, self._unconfirmed)
-        self._only = _Order(b"", False, cast(Any, None))
 
     async def _unconfirmed(self) -> None:
         """Never awaited: what a deposed leader refuses is counted here (history.py) and not confirmed first."""
 
     def decide(self, command: bytes) -> Verdict:
         """Raises NotLeader, Overloaded."""
-        self._only.command = command
-        return self._decide_one(self._only)
+        if not self._may_decide():
+            raise NotLeader(0)
+        return self._decide_one(Order(command, False))
 
 
 class Tables:

@@ -18,9 +18,10 @@ import copy
 import os
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 import psycopg
 from psycopg.conninfo import make_conninfo
 
@@ -197,7 +198,7 @@ class ModelStore:
             raise TableError(APPEND_ONLY)
         entry = self.disk.item(index)
         if entry.kind == "Note":
-            self.disk.entries[index - 1] = replace(entry, private=None, salt=b"")
+            self.disk.entries[index - 1] = msgspec.structs.replace(entry, private=None, salt=b"")
 
     def backup(self, name: str) -> None:
         self._backups[name] = copy.deepcopy(self.disk)
