@@ -70,7 +70,15 @@ def daemon() -> Iterator[bool]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(STOP_S)
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """With the network namespaces that the daemon leaves mounted in it."""
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in sorted((one for one in mounted if one.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", place], check=False)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
@@ -86,7 +94,7 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
             process.terminate()
             process.wait(STOP_S)
             reason = log.read_text(errors="replace").strip().splitlines()[-1:]
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             raise NoDocker(f"dockerd does not start: {''.join(reason)}")
         time.sleep(0.2)
     return process
