@@ -118,14 +118,14 @@ class Applier:
         # One round trip: psycopg's transaction() would wait for an answer at each end of it. What fails ends the node.
         async with self._connection.pipeline():
             cursor = self._connection.cursor()
-            await cursor.execute("begin")
+            await cursor.execute("BEGIN", prepare=False)
             # First of all: should an earlier process of this node still be at it, whoever is second fails.
             await cursor.execute("select ledger_apply(%b, %b)", (self.applied, last))
             await self._machine.apply(self._connection, entries)
             await self._erase(entries)
             for level, number, hashes in self.tree.completed_tiles():
                 await cursor.execute("insert into ledger_tile values (%b, %b, %b)", (level, number, hashes))
-            await cursor.execute("commit")
+            await cursor.execute("COMMIT", prepare=False)
         self.applied = last
         self._machine.applied(entries)
         log.debug("entries applied", extra={"first": entries[0].index, "last": self.applied})

@@ -108,7 +108,8 @@ class Cosigning(Scenario):
             if topic == "sign":
                 signer.cosigner.on_sign(sender, body, signer.tree)
             elif topic == "signed":
-                signer.cosigner.on_signed(sender, *body)
+                size, root, line = body
+                signer.cosigner.on_signed(sender, size, root, line, signer.tree)
             else:
                 signer.cosigner.on_note(body)
 

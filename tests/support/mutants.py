@@ -208,11 +208,11 @@ MUTATIONS = [
     Mutation(
         "trap-13-applied-twice",
         "ledger/applier.py",
-        "        async with self._connection.pipeline(), self._connection.transaction():\n"
+        '            await cursor.execute("BEGIN", prepare=False)\n'
         "            # First of all: should an earlier process of this node still be at it, whoever is second fails.\n"
-        '            await self._connection.execute("select ledger_apply(%b, %b)", (self.applied, last))\n',
-        '        await self._connection.execute("select ledger_apply(%b, %b)", (self.applied, last))\n'
-        "        async with self._connection.pipeline(), self._connection.transaction():\n",
+        '            await cursor.execute("select ledger_apply(%b, %b)", (self.applied, last))\n',
+        '            await cursor.execute("select ledger_apply(%b, %b)", (self.applied, last))\n'
+        '            await cursor.execute("BEGIN", prepare=False)\n',
     ),
     Mutation(
         "trap-13-applied-by-two",
