@@ -204,7 +204,6 @@ class Applying(Storage):
                 process.node.on_tell(1, topic, body)
             except Died as error:
                 self.lines.append(f"{name} ends itself: {error}")
-                process.stand_still()
                 await self._end(name)
             await asyncio.sleep(0.1)
 

@@ -20,7 +20,7 @@ READY_FOR_QUERY = b"Z"
 
 
 class Relay:
-    """`dsn` reaches the server through it."""
+    """`dsn` reaches the server through it, over a Unix socket as the server's own."""
 
     def __init__(self, dsn: str, process: str) -> None:
         self._server = Path(str(conninfo_to_dict(dsn)["host"])) / SOCKET
@@ -78,10 +78,10 @@ class Relay:
             task.add_done_callback(self._tasks.discard)
 
     async def _forward(self, reader: StreamReader, server: StreamWriter) -> None:
-        # Of all messages only the first, which starts the session, has no type.
-        size = await reader.readexactly(4)
-        server.write(size + await reader.readexactly(int.from_bytes(size, "big") - 4))
         try:
+            # Of all messages only the first, which starts the session, has no type.
+            size = await reader.readexactly(4)
+            server.write(size + await reader.readexactly(int.from_bytes(size, "big") - 4))
             while True:
                 kind, message = await _read(reader)
                 if kind == PARSE and b"\0COMMIT" in message and not self._may_commit.is_set():
@@ -94,7 +94,7 @@ class Relay:
                         return
                     self._left -= 1
                 server.write(message)
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
             server.close()
 
     async def _answer(self, server: StreamReader, client: StreamWriter) -> None:

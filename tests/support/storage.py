@@ -85,11 +85,11 @@ class Outbox:
         self._lines.append(f"{self._name} tells {peer}: {topic}")
 
 
-def settings(node: int, state_file: Path, dsn: str = "") -> NodeSettings:
+def settings(node: int, state_file: Path) -> NodeSettings:
     nowhere = Path()
     keys = NodeKeys(node_key(node), long_key(1))
     tls = PeerTls(nowhere, nowhere, nowhere)
-    return NodeSettings(node, dsn, state_file, nowhere, ("", 0), {}, keys, tls, VAULT)
+    return NodeSettings(node, "", state_file, nowhere, ("", 0), {}, keys, tls, VAULT)
 
 
 class Process:
@@ -98,12 +98,13 @@ class Process:
     def __init__(self, name: str, node: Node) -> None:
         self.name, self.node = name, node
         self.writing: asyncio.Task[str] | None = None
+        self.standing: frozenset[asyncio.Task[None]] = frozenset()  # Tasks that never end.
 
     @property
     def is_busy(self) -> bool:
         if self.writing is not None and not self.writing.done():
             return True
-        return not self.has_failed and (self.node._awake or bool(self.node._tasks))
+        return not self.has_failed and (self.node._awake or bool(self.node._tasks - self.standing))
 
     @property
     def has_failed(self) -> bool:
@@ -115,7 +116,6 @@ class Process:
             task.cancel()
 
     async def close(self) -> None:
-        self.stand_still()
         await asyncio.gather(*self.node._tasks, return_exceptions=True)
         if self.has_failed:
             self.node.failed.exception()  # Asked for, or asyncio complains that nobody ever did.
@@ -169,7 +169,7 @@ class Storage(Script):
         options = settings(node, self._state_file(node))
         made = self._make_node(name, options, await self.store.table(name))
         made.failed = asyncio.get_running_loop().create_future()
-        self._processes[name] = Process(name, made)
+        self._processes[name] = process = Process(name, made)
         try:
             async with asyncio.timeout(TAKE_OVER_S):
                 await self._open(made)
@@ -180,6 +180,7 @@ class Storage(Script):
             await self._end(name)
             raise
         else:
+            process.standing = frozenset(made._tasks)
             core, epoch = made.core, made.table.epoch
             self.lines.append(
                 f"{name} starts: epoch {epoch}, incarnation {core.config.incarnation}, term {core.term}"
@@ -210,6 +211,7 @@ class Storage(Script):
 
     async def _end(self, name: str) -> None:
         process = self._process(name)
+        process.stand_still()
         await self.store.end(name)
         await process.close()
         del self._processes[name]
