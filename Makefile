@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-TOOLS := .tools
+TOOLS := $(VENV)/tools
 UV := 0.13.9
 PIP_AUDIT := 2.10.1
 
@@ -84,7 +84,7 @@ fmt: $(STAMP) ## put the code into its standard form
 	$(BIN)/ruff format .
 
 clean: ## remove .venv, builds and caches; a cluster's data stays
-	rm -rf $(VENV) $(TOOLS) .fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) .fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 bench: $(STAMP) ## measure the ledger beside etcd, then casts over HTTP (LENGTH=10000,1000000 CATCH_UP=1000000 too)

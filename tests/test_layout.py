@@ -40,7 +40,7 @@ SHADOWED = {"client", "server", "cookies", "cookiejar"}
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 60
 NOT_OURS = {
-    *(".git", ".venv", ".tools", ".fuzz", ".hypothesis", "__pycache__", "build", "dist", "wheels", "node_modules"),
+    *(".git", ".venv", ".fuzz", ".hypothesis", "__pycache__", "build", "dist", "wheels", "node_modules"),
     "ballot-cluster",
 }
 TEXT = {

@@ -18,9 +18,9 @@ from ballot.client.api import NoAnswer, Reply
 from ballot.client.board import _read as read_board_line
 from ballot.client.trust import Untrusted
 from ballot.http import auth, credentials, drafts, drills, elections, roll, votes
+from ballot.http.parse import CSV, unb64
 from ballot.http.parse import decode as decode_body
 from ballot.http.parse import encode as encode_body
-from ballot.http.parse import unb64
 from ballot.http.problems import Refused
 from ballot.http.tokens import AccessTokens, TokenKey, _split
 from ballot.keys import dump_genesis
@@ -35,14 +35,16 @@ from ballot.ledger.raft.messages import Append, Heartbeat, HeartbeatReply, Vote
 from ballot.ledger.settings import PeerTls
 from ballot.ledger.transport import ANSWER, ASK, RAFT, TELL, Transport
 from ballot.ledger.wire import FrameProtocol, WireError, pack, unpack
-from ballot.replay import export
+from ballot.replay import ballot_file, export
 from ballot.replay.audit import audit
+from ballot.replay.ballot_file import BallotFileError
 from ballot.replay.events import EventError, UnknownKind, read_event
 from ballot.replay.receipt import check_receipt, pinned
 from ballot.voting import ballot, document
 from ballot.voting import choice as choices
 from ballot.voting import commands as c
 from ballot.voting import definition as definitions
+from ballot.voting.counting.method import Form
 from ballot.voting.envelope import Context, EnvelopeError, InvalidEnvelope, check_shape, open_with_seed
 from ballot.voting.keycheck import WeakKey, check_one_use_key
 from tests.fuzz.shapes import FRAME, JSON, LINES, MSGPACK, Shape
@@ -229,7 +231,7 @@ def _choices() -> list[bytes]:
     return list(map(choices.encode_choice, answers))
 
 
-def _decode_choice(data: bytes) -> list[list[int]]:
+def _decode_choice(data: bytes) -> list[list[int | str]]:
     return choices.decode_choice(built.QUESTIONS, data)
 
 
@@ -294,7 +296,7 @@ def _body_examples() -> list[bytes]:
 
 
 def _roll_csv(data: bytes) -> None:
-    upload = roll.read_upload(roll.CSV, data)
+    upload = roll.read_upload(CSV, data)
     assert len(upload.voters) + len(upload.refused) <= data.count(b"\n") + data.count(b"\r") + 1
 
 
@@ -367,6 +369,23 @@ def _board_line(data: bytes) -> None:
     read_board_line(data)
 
 
+BLTS = [
+    b'3 1\n-2\n4 1 3 0\n(id) 2 3 1 0\n1 - 3 0\n0\n"Ada"\n"Bo"\nCy\n"A title"\n',
+    b"2 2 # two of two\n1 1 2 0\n3 1=2 0\n0\nA\nB\nT",
+]
+LISTS = [b"count,first,second\n3,Ada,Bo\n1,undervote,Ada\n2,overvote,\n"]
+
+
+def _blt(data: bytes) -> None:
+    with io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="") as file:
+        ballot_file._read_blt(file, Form.LIST)
+
+
+def _lists(data: bytes) -> None:
+    with io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="") as file:
+        ballot_file._read_lists(file)
+
+
 TARGETS: dict[str, Target] = {
     "frame": Target(
         _frames, lambda data: parse_frame("ballot", data, 2), (FrameError,), lambda v: frame("ballot", *v), FRAME
@@ -415,6 +434,8 @@ TARGETS: dict[str, Target] = {
     "export": Target(
         _exports, lambda data: list(export.read_export(io.BytesIO(data))), (export.ExportError,), _written
     ),
+    "ballots-blt": Target(lambda: BLTS, _blt, (BallotFileError, UnicodeDecodeError), shape=LINES),
+    "ballots-csv": Target(lambda: LISTS, _lists, (BallotFileError, UnicodeDecodeError), shape=LINES),
     "event": Target(_events, _event, (EventError, UnknownKind)),
     "audit": Target(_drafts, _audit, (WireError,), shape=MSGPACK, dear=True),
     "server-json": Target(
