@@ -18,9 +18,9 @@ from ballot.client.api import NoAnswer, Reply
 from ballot.client.board import _read as read_board_line
 from ballot.client.trust import Untrusted
 from ballot.http import auth, credentials, drafts, drills, elections, roll, votes
+from ballot.http.parse import CSV, unb64
 from ballot.http.parse import decode as decode_body
 from ballot.http.parse import encode as encode_body
-from ballot.http.parse import unb64
 from ballot.http.problems import Refused
 from ballot.http.tokens import AccessTokens, TokenKey, _split
 from ballot.keys import dump_genesis
@@ -229,7 +229,7 @@ def _choices() -> list[bytes]:
     return list(map(choices.encode_choice, answers))
 
 
-def _decode_choice(data: bytes) -> list[list[int]]:
+def _decode_choice(data: bytes) -> list[list[int | str]]:
     return choices.decode_choice(built.QUESTIONS, data)
 
 
@@ -294,7 +294,7 @@ def _body_examples() -> list[bytes]:
 
 
 def _roll_csv(data: bytes) -> None:
-    upload = roll.read_upload(roll.CSV, data)
+    upload = roll.read_upload(CSV, data)
     assert len(upload.voters) + len(upload.refused) <= data.count(b"\n") + data.count(b"\r") + 1
 
 
