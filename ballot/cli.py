@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 from rich.console import Console
@@ -20,6 +21,7 @@ from .logs import configure
 from .replay.cli import replay
 
 ROTATED = ("jwt", "otp", "data_key", "redis", "ca", "gateway", "smtp", "tls", "postgres", "signing")
+MOST_MESSAGE = 1 << 20
 DATA_HELP = "Where keys, databases and logs of the cluster are kept."
 
 
@@ -352,7 +354,7 @@ def operator() -> None:
 
 @operator.command("grant")
 @click.argument("email")
-@click.argument("role", type=click.Choice(["admin", "organiser"]))
+@click.argument("role", type=click.Choice(["admin", "organiser", "trustee"]))
 def operator_grant(email: str, role: str) -> None:
     """Give the confirmed account of EMAIL a ROLE (uses this node's environment, like `ballot node`)."""
     from .operator import OperatorError, grant_role
@@ -362,6 +364,28 @@ def operator_grant(email: str, role: str) -> None:
     except OperatorError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{email} is {role}")
+
+
+@operator.command("bounce")
+@click.argument("message", type=click.File("rb"), default="-")
+def operator_bounce(message: BinaryIO) -> None:
+    """Note in the log that a mail to a voter came back. MESSAGE is the mail server's notification, or standard input.
+
+    Made to be run by the mail server for whatever arrives at BALLOT_MAIL_FROM, with this node's environment. Exit
+    status 0 also for mail that is no such notification.
+    """
+    from .ledger.submit import Unavailable
+    from .mail.bounce import NoBounce, read_bounce
+    from .operator import OperatorError, record_bounce
+
+    try:
+        index = asyncio.run(record_bounce(_settings(), read_bounce(message.read(MOST_MESSAGE))))
+    except NoBounce as error:
+        click.echo(f"nothing noted: {error}")
+    except (OperatorError, Unavailable) as error:
+        raise click.ClickException(str(error)) from error
+    else:
+        click.echo(f"noted, entry {index}")
 
 
 main.add_command(drill)

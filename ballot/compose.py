@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote, urlsplit
-
-from redis import Redis
 
 from .config import ConfigError, Settings, read_settings
 from .drilling import HttpDrills, make_drills
-from .drills.post import DrillMailer
 from .http.app import create_app
 from .http.deps import Deps, make_pool, make_redis
 from .http.deps import Settings as AppSettings
-from .http.mail import MailboxMailer, Mailer, SmtpMailer
 from .http.tokens import TokenKey
 from .ledger.client import LedgerClient
 from .ledger.membership import membership_of
 from .logs import configure
 from .pem import load_token_keys
+from .post import make_mailer
 
 
 def create_application() -> Any:
@@ -40,7 +36,7 @@ def make_deps(settings: Settings) -> Deps:
         vault=settings.vault(),
         jwt_keys=_token_keys(settings),
         otp_key=settings.secret("otp_key"),
-        mailer=_mailer(settings),
+        mailer=make_mailer(settings),
         drills=HttpDrills(make_drills(settings, ledger, db, redis)) if settings.drills else None,
     )
 
@@ -64,26 +60,3 @@ def _app_settings(settings: Settings) -> AppSettings:
     )
     per_client = replace(app.limits["client"], count=settings.auth_per_client)
     return replace(app, limits={**app.limits, "client": per_client})
-
-
-def _mailer(settings: Settings) -> Mailer:
-    mailer = _real_mailer(settings)
-    return DrillMailer(mailer, Redis.from_url(settings.redis_url)) if settings.drills else mailer
-
-
-def _real_mailer(settings: Settings) -> Mailer:
-    """SMTP when BALLOT_SMTP_URL is set (smtp://user:password@host:port, smtp+plain:// without TLS), else a mailbox."""
-    if settings.mailbox is not None:
-        return MailboxMailer(settings.mailbox)
-    if not settings.smtp_url:
-        raise ConfigError("neither BALLOT_SMTP_URL nor BALLOT_MAILBOX is set: no code could be sent to anyone")
-    parts = urlsplit(settings.smtp_url)
-    if parts.scheme not in ("smtp", "smtp+plain") or not parts.hostname:
-        raise ConfigError("BALLOT_SMTP_URL must be smtp://user:password@host:port")
-    return SmtpMailer(
-        parts.hostname,
-        parts.port or 587,
-        user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-        starttls=parts.scheme == "smtp",
-    )

@@ -44,6 +44,7 @@ class Settings:
     mailbox: Path | None
     smtp_url: str = field(repr=False)
     mail_from: str
+    site: str
     log_level: str
     clock_offset_us: int
     mutex: bool
@@ -217,6 +218,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         mailbox=Path(env["BALLOT_MAILBOX"]) if env.get("BALLOT_MAILBOX") else None,
         smtp_url=_url(env.get("BALLOT_SMTP_URL", ""), _password(secrets, "smtp_password"), user_needed=True),
         mail_from=env.get("BALLOT_MAIL_FROM", "ballot@localhost"),
+        site=env.get("BALLOT_SITE", ""),
         log_level=log_level,
         clock_offset_us=number("CLOCK_OFFSET_US", 0),
         mutex=number("MUTEX", 1) == 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from .config import Settings
 from .ledger import members
 from .ledger.client import Answer, LedgerClient
 from .ledger.membership import ANNOUNCED, NodeRecord
+from .mail.address import BadAddress, normal_address
+from .mail.bounce import Bounce
 from .voting import commands as c
 
 CATCH_UP_POLL_S = 0.5
@@ -24,8 +27,11 @@ class OperatorError(Exception):
 
 
 async def grant_role(settings: Settings, email: str, role: str) -> None:
-    """Grants `role` (admin, organiser) to the confirmed account of `email`. Raises OperatorError, Unavailable."""
-    tag = settings.vault().address_tag(email)
+    """Grants `role` (admin, organiser, trustee) to the confirmed account. Raises OperatorError, Unavailable."""
+    try:
+        tag = settings.vault().address_tag(normal_address(email))
+    except BadAddress as error:
+        raise OperatorError(f"{email}: {error}") from error
     async with await psycopg.AsyncConnection.connect(settings.dsn) as connection:
         cursor = await connection.execute(
             "select user_id from accounts where tag = %s and password_at is not null", (tag,)
@@ -36,6 +42,23 @@ async def grant_role(settings: Settings, email: str, role: str) -> None:
     client = LedgerClient(settings.socket)
     try:
         _accepted(await client.submit(c.encode_command(c.GrantRole(bytes(row[0]), role, b""))))
+    finally:
+        client.close()
+
+
+async def record_bounce(settings: Settings, bounce: Bounce) -> int:
+    """Notes that a mail to a voter came back; the entry that says so. Raises OperatorError, Unavailable."""
+    if not hmac.compare_digest(bounce.tag, settings.vault().mail_tag(bounce.claim, bounce.voter)):
+        raise OperatorError("the mail that came back was not sent by this cluster")
+    async with await psycopg.AsyncConnection.connect(settings.dsn) as connection:
+        cursor = await connection.execute("select election, kind from mail_claims where claim = %s", (bounce.claim,))
+        row = await cursor.fetchone()
+    if row is None:
+        raise OperatorError("this node knows no such mail")
+    client = LedgerClient(settings.socket)
+    try:
+        command = c.RecordBounce(bounce.claim, bytes(row[0]), str(row[1]), bounce.voter, bounce.reason)
+        return _accepted(await client.submit(c.encode_command(command))).index
     finally:
         client.close()
 

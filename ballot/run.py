@@ -18,8 +18,10 @@ from .ledger.raft.core import LEADER
 from .ledger.raft.messages import ConfRefused, NotLeader
 from .ledger.rpc import RpcServer
 from .ledger.table import install_genesis
+from .post import make_post
 from .projections.duties import Duties
 from .projections.machine import ElectionMachine
+from .projections.mailing import Mailing
 
 log = logging.getLogger("ballot.run")
 
@@ -60,8 +62,9 @@ async def _run(settings: Settings) -> None:
     node = Node(settings.node_settings(), machine)
     rpc = RpcServer(node)
     await node.start()
-    duties = Duties(node, settings.dsn)
-    node.spawn(duties.run())
+    mailing = Mailing(node, settings.dsn, make_post(settings))
+    node.spawn(Duties(node, settings.dsn).run())
+    node.spawn(mailing.run())
     await rpc.start()
     relax_collector()
     log.info("node is up", extra={"socket": str(settings.socket)})
@@ -70,6 +73,7 @@ async def _run(settings: Settings) -> None:
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     if node.failed.done():
         node.failed.result()
+    await mailing.stop()
     await _hand_over(node)
     await rpc.stop()
     await node.stop()

@@ -20,29 +20,48 @@ class Account:
         self._password = password
         self._codes = codes
         self.refresh_token = ""
+        self._device = ""
         self.id = b""
         self.roles: list[str] = []
 
     async def register(self) -> None:
         """Makes the account; it exists once the e-mailed code is confirmed. Raises Refused, NoAnswer."""
-        await self._enter("/api/auth/register")
+        await self._enter("/api/auth/register", {})
 
     async def login(self) -> None:
         """Raises Refused (WrongCredentials, WrongCode, CodeExpired), NoAnswer."""
-        await self._enter("/api/auth/login")
+        await self._enter("/api/auth/login", {"device": self._device})
 
     async def refresh(self) -> None:
         """A new access token for the refresh token, which is used up. Raises Refused (InvalidToken), NoAnswer."""
         reply = await self.api.ask("POST", "/api/auth/refresh", {"refresh_token": self.refresh_token})
         self._take(reply.json())
 
+    async def logout(self) -> None:
+        """Ends this login. Raises NoAnswer."""
+        await self.api.ask("POST", "/api/auth/logout", {"refresh_token": self.refresh_token})
+
+    async def change_password(self, new: str) -> None:
+        """Ends every other login. Raises Refused (WrongCredentials, WeakPassword), NoAnswer."""
+        fields = {"old_password": self._password, "new_password": new}
+        self._take((await self.api.ask("POST", "/api/auth/password/change", fields)).json())
+        self._password = new
+
+    async def reset_password(self, new: str) -> None:
+        """Sets a new password with an e-mailed code, and ends every login. Raises Refused, NoAnswer."""
+        reply = await self.api.ask("POST", "/api/auth/password/forgot", {"email": self.email})
+        fields = {"challenge": reply.json()["challenge"], "code": await self._codes(self.email), "password": new}
+        reply = await self.api.ask("POST", "/api/auth/password/reset", fields)
+        self._device = str(reply.json()["device"])
+        self._password = new
+
     async def me(self) -> dict[str, Any]:
         """{id, email, roles, identity_key}. Raises Refused, NoAnswer."""
         fields: dict[str, Any] = (await self.api.ask("GET", "/api/auth/me")).json()
         return fields
 
-    async def _enter(self, path: str) -> None:
-        reply = await self.api.ask("POST", path, {"email": self.email, "password": self._password})
+    async def _enter(self, path: str, more: dict[str, str]) -> None:
+        reply = await self.api.ask("POST", path, {"email": self.email, "password": self._password, **more})
         challenge = reply.json()["challenge"]
         code = await self._codes(self.email)
         reply = await self.api.ask("POST", "/api/auth/otp/verify", {"challenge": challenge, "code": code})
@@ -50,5 +69,6 @@ class Account:
 
     def _take(self, tokens: dict[str, Any]) -> None:
         self.api.bearer, self.refresh_token = tokens["access_token"], tokens["refresh_token"]
+        self._device = str(tokens["device"])
         self.id = unb64(tokens["user"]["id"])
         self.roles = list(tokens["user"]["roles"])

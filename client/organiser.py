@@ -21,9 +21,9 @@ class Organiser:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    async def draft(self, title: str, questions: Sequence[Question]) -> bytes:
-        """A new draft, to be opened and closed by hand; its id."""
-        fields = {"title": title, "questions": msgspec.to_builtins(list(questions))}
+    async def draft(self, title: str, questions: Sequence[Question], **more: Any) -> bytes:
+        """A new draft; its id. Opened and closed by hand unless `more` has opens_at or closes_at (RFC 3339)."""
+        fields = {"title": title, "questions": msgspec.to_builtins(list(questions)), **more}
         reply = await self._api.ask("POST", "/api/elections", fields)
         return unb64(reply.json()["id"])
 
@@ -37,6 +37,16 @@ class Organiser:
         path = f"/api/elections/{b64(election)}/roll"
         answer: dict[str, Any] = (await self._api.ask("POST", path, body=lines.encode(), media="text/csv")).json()
         return answer
+
+    async def mail(self, election: bytes, kind: str) -> dict[str, Any]:
+        """Sends an invitation to whoever on the roll had none, or a reminder to those without a credential."""
+        path = f"/api/elections/{b64(election)}/mail"
+        answer: dict[str, Any] = (await self._api.ask("POST", path, {"kind": kind})).json()
+        return answer
+
+    async def mailed(self, election: bytes) -> dict[str, Any]:
+        """{counts: [{kind, state, count}], mail: [{voter, email, kind, state, reason, attempt}], next}"""
+        return await self._get(f"/api/elections/{b64(election)}/mail")
 
     async def open(self, election: bytes) -> dict[str, Any]:
         """Freezes roll and definition and starts the voting; the election as it then is."""

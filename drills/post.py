@@ -7,39 +7,51 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Protocol
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import RedisError
+
+from ..mail.transport import Mailer, Outcome, Session
 
 DOMAIN = "@drill.invalid"
 KEPT_S = 600
 WAIT_S = 20.0
 POLL_S = 0.05
 
-_CODE = re.compile(r"\b(\d{6})\b")
-
-
-class Mailer(Protocol):
-    def send(self, message: EmailMessage) -> None: ...
+_CODE = re.compile(r"\b(\d{6}|\d{12})\b")
 
 
 class DrillMailer:
-    """Hands on every message but those to drill accounts. Blocks, as the mailer behind it does."""
+    """Hands on every message but those to drill accounts."""
 
     def __init__(self, mailer: Mailer, redis: Redis) -> None:
         self._mailer, self._redis = mailer, redis
 
-    def send(self, message: EmailMessage) -> None:
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        with self._mailer.session() as session:
+            yield DrillSession(session, self._redis)
+
+
+class DrillSession:
+    def __init__(self, session: Session, redis: Redis) -> None:
+        self._session, self._redis = session, redis
+
+    def send(self, message: EmailMessage) -> Outcome:
         address = str(message["To"])
         if not address.endswith(DOMAIN):
-            self._mailer.send(message)
-            return
-        key = _key(address)
-        self._redis.rpush(key, message.as_bytes())
-        self._redis.expire(key, KEPT_S)
+            return self._session.send(message)
+        try:
+            self._redis.rpush(_key(address), message.as_bytes())
+            self._redis.expire(_key(address), KEPT_S)
+        except RedisError as error:
+            return Outcome("deferred", type(error).__name__)
+        return Outcome("sent")
 
 
 class DrillPost:

@@ -6,6 +6,7 @@ mail goes out in the background.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import secrets
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from psycopg import AsyncConnection
 
 from ..ledger.entry import decode_map
 from ..ledger.submit import Unavailable
+from ..mail.letter import Language
 from ..projections import queries
 from ..projections.private import address_in
 from ..voting import commands as c
-from . import mail
-from .codes import ENTER, RESET, Pending, wrong_code
+from .codes import ENTER, RESET, Pending, Use, wrong_code
+from .parse import b64
 from .passwords import check_strength
 from .problems import Refused
 from .services import Services, derive_id
@@ -44,20 +46,15 @@ class Accounts:
         self._services = services
         self._tag = services.deps.vault.address_tag
 
-    async def limit(self, req: Request, resp: Response, address: str = "") -> None:
-        """Counts a request that costs a password hash or a mail. Raises Refused(TooManyRequests), RedisError."""
-        limits, allowed = self._services.limits, self._services.settings.limits
-        await limits.take(resp, allowed["client"], "client", self._client(req))
-        if address:
-            await limits.take(resp, allowed["address"], f"address {req.path}", address)
+    async def limit(self, req: Request, resp: Response) -> None:
+        """Counts a request that may cost a password hash or a mail. Raises Refused(TooManyRequests), RedisError."""
+        await self._services.limits.take(resp, self._services.settings.limits["client"], "client", self._client(req))
 
     def _client(self, req: Request) -> str:
-        if self._services.settings.trust_forwarded:
-            forwarded = (req.get_header("X-Forwarded-For") or "").rpartition(",")[2].strip()
-            if forwarded:
-                return forwarded
-        client = req.scope.get("client") or ("",)
-        return str(client[0])
+        forwarded = (req.get_header("X-Forwarded-For") or "").rpartition(",")[2].strip()
+        if not (self._services.settings.trust_forwarded and forwarded):
+            forwarded = str((req.scope.get("client") or ("",))[0])
+        return network_of(forwarded)
 
     async def _confirmed(self, address: str) -> queries.Account | None:
         """The address's account, if a password was ever set for it."""
@@ -74,60 +71,74 @@ class Accounts:
 
     # -- asking for a code
 
-    async def register(self, address: str, password: str) -> bytes:
+    async def register(self, address: str, password: str, language: Language) -> bytes:
         """The challenge. The account is recorded once the code is confirmed."""
         check_strength(password, address)
         known = await self._confirmed(address)
         hashed = await self._services.passwords.hash(password)
         user, command = secrets.token_bytes(USER_BYTES), secrets.token_bytes(16)
         what = "register" if known is None else "taken"
-        return await self._challenge(ENTER, Pending(what, address, self._tag(address), user, hashed, command))
+        pending = Pending(what, address, self._tag(address), user, hashed, command)
+        return await self._challenge("register", pending, language)
 
-    async def login(self, address: str, password: str) -> bytes:
-        """The challenge. Raises Refused(WrongCredentials)."""
+    async def login(self, req: Request, address: str, password: str, device: str, language: Language) -> bytes:
+        """The challenge. Raises Refused(WrongCredentials, TooManyRequests)."""
+        tag, guesses = self._tag(address), self._services.guesses
+        guess = await guesses.begin(b64(tag), self._client(req), self._services.devices.known(tag, device))
         known = await self._confirmed(address)
         stored = await self._stored_password(known)
         if not await self._services.passwords.check(password, stored) or known is None:
             log.info("login refused")
             raise Refused("WrongCredentials", "address or password is wrong")
+        await guesses.right(guess)
         log.info("password accepted")
-        return await self._challenge(ENTER, Pending("login", address, known.tag, known.user_id))
+        pending = Pending("login", address, known.tag, known.user_id, password_at=known.password_at or 0)
+        return await self._challenge("login", pending, language)
 
-    async def forgot(self, address: str) -> bytes:
+    async def forgot(self, address: str, language: Language) -> bytes:
         """The challenge of a password reset; nobody gets its code when there is no such account."""
         known = await self._confirmed(address)
-        what, user = ("nobody", b"") if known is None else ("reset", known.user_id)
-        return await self._challenge(RESET, Pending(what, address, self._tag(address), user))
+        if known is None:
+            pending = Pending("nobody", address, self._tag(address), bytes(USER_BYTES))
+        else:
+            pending = Pending("reset", address, known.tag, known.user_id, password_at=known.password_at or 0)
+        return await self._challenge("reset", pending, language)
 
-    async def resend(self, challenge: bytes) -> None:
-        pending, code = await self._services.codes.renew(challenge)
-        self._mail(pending, code)
+    async def resend(self, challenge: bytes, language: Language) -> int:
+        """Mails the challenge's code again; for how many seconds it is good."""
+        pending, code, left_s = await self._services.codes.renew(challenge)
+        self._mail(pending, code, left_s, language)
+        return left_s
 
-    async def _challenge(self, use: str, pending: Pending) -> bytes:
-        challenge, code = await self._services.codes.open(use, pending)
-        self._mail(pending, code)
-        return challenge
+    async def _challenge(self, use: Use, pending: Pending, language: Language) -> bytes:
+        opened = await self._services.codes.open(use, pending)
+        if opened.mail:
+            self._mail(pending, opened.code, self._services.settings.code_lifetime_s, language)
+        return opened.challenge
 
-    def _mail(self, pending: Pending, code: str) -> None:
-        outbox, minutes = self._services.outbox, self._services.settings.code_lifetime_s // 60
+    def _mail(self, pending: Pending, code: str, left_s: int, language: Language) -> None:
+        outbox = self._services.outbox
         if pending.what == "taken":
-            outbox.post(pending.address, "You already have an account", mail.TAKEN_TEXT)
-        elif pending.what != "nobody":
-            outbox.post(pending.address, "Your code", mail.code_text(code, minutes))
+            outbox.post(pending.address, "taken", language)
+        else:
+            post = outbox.pretend if pending.what == "nobody" else outbox.post
+            post(pending.address, "code", language, code=code, minutes=str(max(1, left_s // 60)))
 
     # -- confirming it
 
     async def enter(self, challenge: bytes, code: str) -> Person:
         """Logs in, or records the new account. Raises Refused(WrongCode, CodeExpired, AddressTaken), Unavailable."""
         codes = self._services.codes
-        pending = await codes.check(ENTER, challenge, code)
+        taken = await codes.check(ENTER, challenge, code)
+        pending = taken.pending
         if pending.what == "login":
+            await self._refuse_outdated(pending)
             user = pending.user
         elif pending.what == "register":
             try:
                 user = await self._record(pending)
             except Unavailable:
-                await codes.restore(ENTER, challenge, code, pending)
+                await codes.restore(taken)
                 raise
         else:
             raise wrong_code()
@@ -135,41 +146,63 @@ class Accounts:
         async with self._services.reading() as connection:
             return Person(user, pending.address, await queries.roles(connection, user))
 
+    async def _refuse_outdated(self, pending: Pending) -> None:
+        """Whoever knew the old password gets nothing for it once there is a new one."""
+        known = await self._confirmed(pending.address)
+        if known is not None and (known.password_at or 0) > pending.password_at:
+            raise Refused("CodeExpired", "the password was changed since")
+
     async def _record(self, pending: Pending) -> bytes:
         command = c.RegisterUser(pending.command, pending.user, pending.tag, pending.address, pending.password_hash)
         answer = await self._services.submit(command)
         return bytes(decode_map(answer.public)["user"])
 
-    async def reset(self, challenge: bytes, code: str, password: str) -> None:
-        """Sets a new password and ends every login. Raises Refused(WrongCode, CodeExpired), Unavailable."""
+    async def reset(self, challenge: bytes, code: str, password: str, language: Language) -> str:
+        """Sets a new password and ends every login; a device token, for the mailbox is proven.
+
+        Raises Refused(WrongCode, CodeExpired, WeakPassword), Unavailable.
+        """
         check_strength(password)
         codes = self._services.codes
-        pending = await codes.check(RESET, challenge, code)
+        taken = await codes.check(RESET, challenge, code)
+        pending = taken.pending
         if pending.what != "reset":
             raise wrong_code()
+        await self._refuse_outdated(pending)
         hashed = await self._services.passwords.hash(password)
         try:
-            await self._set_password(secrets.token_bytes(16), pending.user, pending.tag, pending.address, hashed)
+            await self._set_password(taken.nonce, pending.user, pending.tag, pending.address, hashed, language)
         except Unavailable:
-            await codes.restore(RESET, challenge, code, pending)
+            await codes.restore(taken)
             raise
+        return self._services.devices.issue(pending.tag)
 
-    async def change_password(self, req: Request, user: bytes, old: str, new: str) -> None:
-        """Raises Refused(WrongCredentials, WeakPassword), Unavailable."""
+    async def change_password(self, req: Request, user: bytes, old: str, new: str, language: Language) -> Person:
+        """Ends every login. Raises Refused(WrongCredentials, WeakPassword, TooManyRequests), Unavailable."""
         check_strength(new)
+        # Who has an access token is no stranger, but may have found it on somebody else's table.
+        guess = await self._services.guesses.begin(b64(user), "", "signed in")
         async with self._services.reading() as connection:
             account = await queries.account_by_user(connection, user)
             address = await self._address(connection, account)
         if not await self._services.passwords.check(old, await self._stored_password(account)) or account is None:
             raise Refused("WrongCredentials", "the old password is wrong")
+        await self._services.guesses.right(guess)
         hashed = await self._services.passwords.hash(new)
-        await self._set_password(derive_id(req, user), user, account.tag, address, hashed)
+        await self._set_password(derive_id(req, user), user, account.tag, address, hashed, language)
+        return await self.person(user)
 
-    async def _set_password(self, command: bytes, user: bytes, tag: bytes, address: str, hashed: bytes) -> None:
+    async def _set_password(
+        self, command: bytes, user: bytes, tag: bytes, address: str, hashed: bytes, language: Language
+    ) -> None:
         await self._services.submit(c.ChangePassword(command, user, tag, hashed))
         await self._services.refresh_tokens.revoke_all(user)
-        self._services.outbox.post(address, "Your password was changed", mail.CHANGED_TEXT)
+        self._services.outbox.post(address, "changed", language)
         log.info("password changed", extra={"user": user.hex()})
+
+    def device(self, address: str) -> str:
+        """A token for a device that confirmed a code of this address."""
+        return self._services.devices.issue(self._tag(address))
 
     # -- looking
 
@@ -180,11 +213,6 @@ class Accounts:
             address = await self._address(connection, account)
             return Person(user, address, await queries.roles(connection, user))
 
-    async def address_of(self, user: bytes) -> str:
-        """Raises Refused(UnknownUser)."""
-        async with self._services.reading() as connection:
-            return await self._address(connection, await queries.account_by_user(connection, user))
-
     async def _address(self, connection: AsyncConnection[Any], account: queries.Account | None) -> str:
         if account is None:
             raise Refused("UnknownUser", "there is no such user")
@@ -193,3 +221,14 @@ class Accounts:
         if address is None:
             raise Refused("UnknownUser", "the address of this user was erased")
         return address
+
+
+def network_of(address: str) -> str:
+    """Whom an IP address belongs to, as far as limits go: itself, or its /64, which is what one holder of IPv6 has."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))

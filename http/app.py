@@ -17,6 +17,7 @@ from . import (
     events,
     headers,
     ledger,
+    mailing,
     metrics,
     middleware,
     problems,
@@ -93,7 +94,7 @@ def create_app(deps: Deps) -> Application:
     accounts = Accounts(services)
     _add_auth(app, services, accounts)
     listeners = Listeners()
-    _add_elections(app, services, accounts, listeners)
+    _add_elections(app, services, listeners)
     _add_votes(app, services)
     _add_ledger(app, services)
     _add_diag(app, services, listeners)
@@ -121,15 +122,16 @@ def _add_auth(app: Application, services: Services, accounts: Accounts) -> None:
     app.add_route("/api/users/{user:b64(16)}/roles", auth.Roles(services, accounts))
 
 
-def _add_elections(app: Application, services: Services, accounts: Accounts, listeners: Listeners) -> None:
+def _add_elections(app: Application, services: Services, listeners: Listeners) -> None:
     end = elections.End(services)
     app.add_route("/api/elections", elections.Elections(services))
     app.add_route(ELECTION, elections.Election(services))
     app.add_route(f"{ELECTION}/roll", roll.RollResource(services))
+    app.add_route(f"{ELECTION}/mail", mailing.Mail(services))
     app.add_route(f"{ELECTION}/open", elections.Open(services))
     app.add_route(f"{ELECTION}/close", end, suffix="close")
     app.add_route(f"{ELECTION}/cancel", end, suffix="cancel")
-    app.add_route(f"{ELECTION}/credential", credentials.Credential(services, accounts))
+    app.add_route(f"{ELECTION}/credential", credentials.Credential(services))
     app.add_route(f"{ELECTION}/results", results.Results(services))
     app.add_route(f"{ELECTION}/ballots", results.Ballots(services))
     app.add_route(f"{ELECTION}/events", events.ElectionEvents(services, listeners))

@@ -10,20 +10,21 @@ from falcon.asgi import Request, Response
 
 from ..ledger import rsa
 from ..ledger.frame import frame
+from ..mail.address import normal_address
+from ..mail.letter import Language, choose_language
 from ..projections import queries
 from ..voting import commands as c
 from ..voting.keycheck import WeakKey, check_long_lived_key
 from .accounts import Accounts, Person
 from .describe import route
-from .mail import check_address
-from .parse import B64, answer, b64, read_json
+from .parse import B64, answer, read_json
 from .problems import Refused
 from .services import Services
 
 log = logging.getLogger("ballot.auth")
 
 Text = Annotated[str, msgspec.Meta(max_length=1024)]
-Code = Annotated[str, msgspec.Meta(pattern="^[0-9]{6}$")]
+Code = Annotated[str, msgspec.Meta(pattern="^([0-9]{6}|[0-9]{12})$")]
 
 
 class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +34,14 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Credentials(_Body, frozen=True):
     email: Text
     password: Text
+
+
+class LoginBody(_Body, frozen=True):
+    """`device` is the token that an earlier login from here was answered with."""
+
+    email: Text
+    password: Text
+    device: Text = ""
 
 
 class Address(_Body, frozen=True):
@@ -93,16 +102,33 @@ class Me(msgspec.Struct, frozen=True):
 
 
 class TokenSet(msgspec.Struct, frozen=True):
+    """`device`, kept and sent along at the next login, says that this client is no stranger; it opens nothing."""
+
     access_token: str
     refresh_token: str
     token_type: str
     expires_in: int
     user: User
+    device: str
+
+
+class Device(msgspec.Struct, frozen=True):
+    device: str
+
+
+class PastKey(msgspec.Struct, frozen=True):
+    """A key and the entry that enrolled it."""
+
+    n: B64
+    enrolled_at: int
 
 
 class IdentityKey(msgspec.Struct, frozen=True):
+    """`n` is the key in force, the only one that may ask for a credential; `keys` are all, the oldest first."""
+
     user_id: B64
     n: B64
+    keys: list[PastKey]
 
 
 class Granted(msgspec.Struct, frozen=True):
@@ -114,19 +140,25 @@ class JwkSet(msgspec.Struct, frozen=True):
     keys: list[dict[str, str]]
 
 
+def language_of(req: Request) -> Language:
+    """In which language the one who asks wants mail."""
+    return choose_language(req.get_header("Accept-Language") or "")
+
+
 class _AuthResource:
     def __init__(self, services: Services, accounts: Accounts) -> None:
         self._services, self._accounts = services, accounts
         self._limit = services.settings.max_body
 
-    def _challenged(self, resp: Response, challenge: bytes) -> None:
-        answer(resp, Challenge(B64(challenge), self._services.settings.code_lifetime_s), 202)
+    def _challenged(self, resp: Response, challenge: bytes, left_s: int = 0) -> None:
+        answer(resp, Challenge(B64(challenge), left_s or self._services.settings.code_lifetime_s), 202)
 
     def _tokens(self, resp: Response, person: Person, refresh_token: str) -> None:
         tokens = self._services.tokens
         user = User(B64(person.user), person.address, person.roles)
         resp.set_header("Cache-Control", "no-store")
-        answer(resp, TokenSet(tokens.issue(person.user), refresh_token, "Bearer", tokens.lifetime_s, user))
+        device = self._accounts.device(person.address)
+        answer(resp, TokenSet(tokens.issue(person.user), refresh_token, "Bearer", tokens.lifetime_s, user, device))
 
 
 class Register(_AuthResource):
@@ -141,9 +173,9 @@ class Register(_AuthResource):
     )
     async def on_post(self, req: Request, resp: Response) -> None:
         body = await read_json(req, Credentials, self._limit)
-        address = check_address(body.email)
-        await self._accounts.limit(req, resp, address)
-        self._challenged(resp, await self._accounts.register(address, body.password))
+        address = normal_address(body.email)
+        await self._accounts.limit(req, resp)
+        self._challenged(resp, await self._accounts.register(address, body.password, language_of(req)))
 
 
 class Login(_AuthResource):
@@ -153,27 +185,33 @@ class Login(_AuthResource):
         "anyone",
         {202: Challenge},
         "BadAddress WrongCredentials",
-        body=Credentials,
+        body=LoginBody,
         limited=True,
     )
     async def on_post(self, req: Request, resp: Response) -> None:
-        body = await read_json(req, Credentials, self._limit)
-        address = check_address(body.email)
-        await self._accounts.limit(req, resp, address)
-        self._challenged(resp, await self._accounts.login(address, body.password))
+        body = await read_json(req, LoginBody, self._limit)
+        address = normal_address(body.email)
+        await self._accounts.limit(req, resp)
+        challenge = await self._accounts.login(req, address, body.password, body.device, language_of(req))
+        self._challenged(resp, challenge)
 
 
 class Codes(_AuthResource):
-    """`send` mails another code for a challenge, `verify` confirms one."""
+    """`send` mails a challenge's code again, `verify` confirms one."""
 
     @route(
-        "sendCode", "Ask for another code", "anyone", {202: Challenge}, "CodeExpired", body=ChallengeOnly, limited=True
+        "sendCode",
+        "Have the code mailed again",
+        "anyone",
+        {202: Challenge},
+        "CodeExpired",
+        body=ChallengeOnly,
+        limited=True,
     )
     async def on_post_send(self, req: Request, resp: Response) -> None:
         body = await read_json(req, ChallengeOnly, self._limit)
         await self._accounts.limit(req, resp)
-        await self._accounts.resend(body.challenge)
-        self._challenged(resp, body.challenge)
+        self._challenged(resp, body.challenge, await self._accounts.resend(body.challenge, language_of(req)))
 
     @route(
         "verifyCode",
@@ -186,6 +224,7 @@ class Codes(_AuthResource):
     )
     async def on_post_verify(self, req: Request, resp: Response) -> None:
         body = await read_json(req, CodeEntry, self._limit)
+        await self._accounts.limit(req, resp)
         person = await self._accounts.enter(body.challenge, body.code)
         self._tokens(resp, person, await self._services.refresh_tokens.issue(person.user))
 
@@ -214,7 +253,7 @@ class Session(_AuthResource):
 
 
 class Password(_AuthResource):
-    """`forgot`, `reset` and `change`."""
+    """`forgot`, `reset` and `change`. A new password ends every login; `change` is answered with a new one."""
 
     @route(
         "forgotPassword",
@@ -227,15 +266,15 @@ class Password(_AuthResource):
     )
     async def on_post_forgot(self, req: Request, resp: Response) -> None:
         body = await read_json(req, Address, self._limit)
-        address = check_address(body.email)
-        await self._accounts.limit(req, resp, address)
-        self._challenged(resp, await self._accounts.forgot(address))
+        address = normal_address(body.email)
+        await self._accounts.limit(req, resp)
+        self._challenged(resp, await self._accounts.forgot(address, language_of(req)))
 
     @route(
         "resetPassword",
         "Set a new password with a code",
         "anyone",
-        {204: None},
+        {200: Device},
         "CodeExpired WrongCode WeakPassword UnknownUser TooLarge",
         body=NewPassword,
         limited=True,
@@ -243,14 +282,14 @@ class Password(_AuthResource):
     async def on_post_reset(self, req: Request, resp: Response) -> None:
         body = await read_json(req, NewPassword, self._limit)
         await self._accounts.limit(req, resp)
-        await self._accounts.reset(body.challenge, body.code, body.password)
-        resp.status = 204
+        device = await self._accounts.reset(body.challenge, body.code, body.password, language_of(req))
+        answer(resp, Device(device))
 
     @route(
         "changePassword",
         "Set a new password with the old one",
         "user",
-        {204: None},
+        {200: TokenSet},
         "WrongCredentials WeakPassword UnknownUser",
         body=PasswordChange,
         appends=True,
@@ -259,9 +298,10 @@ class Password(_AuthResource):
     async def on_post_change(self, req: Request, resp: Response) -> None:
         user = self._services.user(req)
         body = await read_json(req, PasswordChange, self._limit)
-        await self._accounts.limit(req, resp, b64(user))
-        await self._accounts.change_password(req, user, body.old_password, body.new_password)
-        resp.status = 204
+        await self._accounts.limit(req, resp)
+        old, new = body.old_password, body.new_password
+        person = await self._accounts.change_password(req, user, old, new, language_of(req))
+        self._tokens(resp, person, await self._services.refresh_tokens.issue(user))
 
 
 class Self(_AuthResource):
@@ -283,21 +323,25 @@ class Jwks(_AuthResource):
 
 
 class IdentityKeys(_AuthResource):
-    @route("identityKey", "The identity key in force", "user", {200: IdentityKey}, "NoIdentityKey")
+    @route("identityKey", "All identity keys, and which is in force", "user", {200: IdentityKey}, "NoIdentityKey")
     async def on_get(self, req: Request, resp: Response) -> None:
         user = self._services.user(req)
+        await self._show(resp, user)
+
+    async def _show(self, resp: Response, user: bytes) -> None:
         async with self._services.reading() as connection:
-            n = await queries.identity_key(connection, user)
-        if n is None:
+            keys = await queries.identity_keys(connection, user)
+        if not keys:
             raise Refused("NoIdentityKey", "no identity key is enrolled")
-        answer(resp, IdentityKey(B64(user), B64(n)))
+        past = [PastKey(B64(key.n), key.enrolled_at) for key in keys]
+        answer(resp, IdentityKey(B64(user), past[-1].n, past))
 
     @route(
         "enrolIdentityKey",
         "Enrol an identity key",
         "user",
         {200: IdentityKey},
-        "WeakKey BadSignature UnknownUser TooLarge",
+        "WeakKey BadSignature UnknownUser KeySuperseded NoIdentityKey TooLarge",
         body=IdentityKeyBody,
     )
     async def on_put(self, req: Request, resp: Response) -> None:
@@ -311,7 +355,7 @@ class IdentityKeys(_AuthResource):
         except rsa.BadSignature as error:
             raise Refused("BadSignature", "the identity key did not sign its own enrolment") from error
         await self._services.submit(c.EnrolIdentityKey(user, bytes(body.n), bytes(body.signature)))
-        answer(resp, IdentityKey(B64(user), body.n))
+        await self._show(resp, user)
 
 
 class Roles(_AuthResource):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import msgspec
 from falcon.asgi import Request, Response
 
@@ -11,19 +9,14 @@ from ..ledger import rsa
 from ..ledger.client import Answer
 from ..ledger.entry import decode_map
 from ..ledger.frame import frame, frame_hash
-from ..ledger.vault import VaultError
 from ..projections import queries
 from ..voting import commands as c
 from ..voting.blind import BlindError
-from .accounts import Accounts
 from .describe import route
-from .mail import issued_text
 from .opened import Opened
 from .parse import B64, answer, b64, read_json
 from .problems import Refused
 from .services import Services
-
-log = logging.getLogger("ballot.credentials")
 
 
 class CredentialBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,8 +32,8 @@ class IssuedView(msgspec.Struct, frozen=True):
 
 
 class Credential:
-    def __init__(self, services: Services, accounts: Accounts) -> None:
-        self._services, self._accounts = services, accounts
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     @route(
         "issueCredential",
@@ -59,8 +52,7 @@ class Credential:
         opened, elector = await self._look(election, voter)
         async with services.mutex.hold(f"credential:{b64(opened.eid)}:{b64(voter)}"):
             issued = await self._issue(opened, elector, voter, body)
-        if issued.new:
-            await self._tell(voter, opened.definition.title)
+        # The leader sees it in the log and mails the voter a note.
         # What consensus recorded, never what was computed here: an uncommitted signature leaves no node.
         blind_sig = decode_map(issued.public)["blind_sig"]
         answer(resp, IssuedView(B64(blind_sig), issued.index), 201 if issued.new else 200)
@@ -94,12 +86,3 @@ class Credential:
         return await self._services.submit(
             c.IssueCredential(opened.election, opened.eid, voter, identity, blinded, signature, blind_sig)
         )
-
-    async def _tell(self, voter: bytes, title: str) -> None:
-        """Mails the voter a note; the credential is issued whether or not that works."""
-        try:
-            address = await self._accounts.address_of(voter)
-        except (Refused, VaultError) as error:
-            log.warning("the voter was not told of a credential", extra={"reason": str(error)})
-            return
-        self._services.outbox.post(address, "A voting credential was issued to you", issued_text(title))

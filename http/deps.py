@@ -15,8 +15,8 @@ from redis.backoff import NoBackoff
 
 from ..ledger.client import LedgerClient
 from ..ledger.vault import Vault
+from ..mail.transport import Mailer
 from .limits import Limit
-from .mail import Mailer
 from .tokens import TokenKey
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
@@ -27,15 +27,18 @@ REDIS_TIMEOUT_S = 0.3
 def _limits() -> Mapping[str, Limit]:
     return {
         "client": Limit(100, 600),
-        "address": Limit(10, 600),
+        "guess-client": Limit(5, 600),
+        "guess-account": Limit(50, 3600),
+        "guess-device": Limit(10, 3600),
         "wrong-code": Limit(20, 86_400),
     }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`limits`: how often one client and one e-mail address may ask in /api/auth (both are counted for every request
-    there that costs a password hash or a mail), and how many wrong codes an address stands. `votes_per_second` is what
+    """`limits`: how often one client may ask in /api/auth; how many wrong passwords an account stands from one client
+    address, from all that are strangers to it, and from one device that is not; after how many wrong codes the codes of
+    an address get longer. `votes_per_second` is what
     one worker takes of casts from everybody together, 0 for no limit. `trust_forwarded` takes a client's address from
     the last X-Forwarded-For, for nodes behind a proxy of their own. `turnout_s`: in which steps events tell turnout.
     """

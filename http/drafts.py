@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from ..mail.letter import Language
 from ..voting import document
 from ..voting.definition import (
     DefinitionError,
@@ -31,12 +32,13 @@ _NO_ROLL = Roll(0, "00" * 32)
 
 
 class DraftBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST: a new election. A time left out means: open at once, close by hand."""
+    """POST: a new election. A time left out means: open at once, close by hand. `language` is that of its mail."""
 
     title: str
     questions: list[Question]
     opens_at: Time | None = None
     closes_at: Time | None = None
+    language: Language = "en"
 
 
 class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +48,7 @@ class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     questions: list[Question] | msgspec.UnsetType = msgspec.UNSET
     opens_at: Time | msgspec.UnsetType | None = msgspec.UNSET
     closes_at: Time | msgspec.UnsetType | None = msgspec.UNSET
+    language: Language | msgspec.UnsetType = msgspec.UNSET
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,10 +58,11 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     questions: list[Question]
     opens_us: int
     closes_us: int
+    language: Language = "en"
 
 
 def draft_of(body: DraftBody) -> Draft:
-    return Draft(body.title, body.questions, from_time(body.opens_at), from_time(body.closes_at))
+    return Draft(body.title, body.questions, from_time(body.opens_at), from_time(body.closes_at), body.language)
 
 
 def amended(draft: Draft, change: DraftChange) -> Draft:
@@ -72,6 +76,8 @@ def amended(draft: Draft, change: DraftChange) -> Draft:
         changes["opens_us"] = from_time(change.opens_at)
     if change.closes_at is not msgspec.UNSET:
         changes["closes_us"] = from_time(change.closes_at)
+    if change.language is not msgspec.UNSET:
+        changes["language"] = change.language
     return msgspec.structs.replace(draft, **changes)
 
 

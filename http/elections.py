@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from ..ledger.client import Answer
 from ..ledger.entry import decode_map
 from ..ledger.frame import read_u64, u64
+from ..mail.letter import Language
 from ..projections import queries
 from ..voting import commands as c
 from ..voting.question import Question
@@ -25,7 +26,7 @@ from .parse import B64, Cursor, answer, b64, query_of, read_json, to_time, unb64
 from .problems import Refused
 from .services import Services, derive_id
 
-Status = Literal["draft", "frozen", "open", "closed", "published", "tallied", "cancelled"]
+Status = Literal["draft", "frozen", "scheduled", "open", "closed", "published", "tallied", "cancelled"]
 
 MOST_LISTED, LISTED = 200, 50
 ASKED_FOR_S = 3600
@@ -57,6 +58,7 @@ class ElectionView(msgspec.Struct, frozen=True):
     questions: list[Question]
     opens_at: datetime | None
     closes_at: datetime | None
+    language: Language
     eid: B64 | None
     definition: B64 | None
     opened_at: int | None
@@ -88,6 +90,7 @@ def view(seen: queries.Seen) -> ElectionView:
         questions=draft.questions,
         opens_at=to_time(draft.opens_us),
         closes_at=to_time(draft.closes_us),
+        language=draft.language,
         eid=None if row.eid is None else B64(row.eid),
         definition=None if row.definition is None else B64(row.definition),
         opened_at=row.opened_at,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
 
 from falcon.asgi import Response
 from redis.asyncio import Redis
 
+from ..ledger.frame import frame
 from .problems import Refused
 
 RATE_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
@@ -47,6 +49,68 @@ class Limits:
         resp.set_headers(dict(zip(RATE_HEADERS, values, strict=True)))
         if int(count) > limit.count:
             raise too_many(limit.count, reset)
+
+
+# KEYS: counters. ARGV: for each, the count it stands and its window in ms. Counts one guess on all, or on none.
+_GUESS = """
+for place, name in ipairs(KEYS) do
+    if tonumber(redis.call('GET', name) or '0') >= tonumber(ARGV[2 * place - 1]) then
+        return {ARGV[2 * place - 1], redis.call('PTTL', name)}
+    end
+end
+for place, name in ipairs(KEYS) do
+    if redis.call('INCR', name) == 1 then redis.call('PEXPIRE', name, ARGV[2 * place]) end
+end
+return {0, 0}
+"""
+
+# KEYS: counters, of which the first is forgotten; the others get the one guess back.
+_RIGHT = """
+redis.call('DEL', KEYS[1])
+for place = 2, #KEYS do
+    if tonumber(redis.call('GET', KEYS[place]) or '0') > 0 then redis.call('DECR', KEYS[place]) end
+end
+"""
+
+
+class Guesses:
+    """How many wrong passwords an account stands, from whom.
+
+    A client address stands a few, so that one stranger cannot use up what all strangers together have. A device that
+    has confirmed a code of the account is counted by itself: no stranger can lock it out. `begin` counts before the
+    password is looked at, so that many guesses at once are no way around it. Raises redis.RedisError: no password is
+    then taken.
+    """
+
+    def __init__(self, redis: Redis, key: bytes, limits: Mapping[str, Limit]) -> None:
+        self._key, self._limits = key, limits
+        self._guess, self._right = redis.register_script(_GUESS), redis.register_script(_RIGHT)
+
+    async def begin(self, account: str, client: str, device: str = "") -> list[str]:
+        """What to give to `right`. Raises Refused(TooManyRequests)."""
+        counted = {"guess-device": device} if device else {"guess-client": client, "guess-account": ""}
+        limited = {what: who for what, who in counted.items() if self._limits[what].count}
+        names = [self._name(what, account, who) for what, who in limited.items()]
+        if not names:
+            return names
+        arguments = [number for what in limited for number in _numbers(self._limits[what])]
+        stands, left_ms = await self._guess(keys=names, args=arguments)
+        if int(left_ms):
+            raise too_many(int(stands), str(max(1, -(-int(left_ms) // 1000))))
+        return names
+
+    async def right(self, names: list[str]) -> None:
+        """The password was right: that was no guess."""
+        if names:
+            await self._right(keys=names)
+
+    def _name(self, what: str, account: str, who: str) -> str:
+        fields = (what.encode(), account.encode(), who.encode())
+        return f"guess:{hmac.digest(self._key, frame('guess', *fields), 'sha256').hex()}"
+
+
+def _numbers(limit: Limit) -> tuple[int, int]:
+    return limit.count, limit.seconds * 1000
 
 
 def too_many(limit: int, retry_after: str) -> Refused:

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from ..ledger.mutex import LockHeld
 from ..ledger.submit import Unavailable
+from ..mail.address import BadAddress
 
 log = logging.getLogger("ballot.http")
 
@@ -48,6 +49,11 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "MethodNotAllowed": (405, "The method is not allowed here"),
     "NotAcceptable": (406, "There is no answer of a type that is accepted"),
     "RequestTimeout": (408, "The request took too long to arrive"),
+    "MailInProgress": (409, "Mail of this kind is still going out"),
+    "KeySuperseded": (409, "The key was replaced by a newer one"),
+    "RollEmpty": (409, "There is nobody on the roll"),
+    "TooManyWeights": (409, "There are too many different weights"),
+    "TooSoon": (409, "It is too soon to do this again"),
     "AddressTaken": (409, "The address has an account"),
     "AlreadyCast": (409, "The credential was spent on another ballot"),
     "AlreadyIssued": (409, "A credential was issued before"),
@@ -82,6 +88,8 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "IdempotencyKeyReused": (422, "The Idempotency-Key was sent with another request before"),
     "MalformedCommand": (422, "The ledger cannot read this"),
     "MalformedBallot": (422, "The bytes are not a ballot"),
+    "BadEncoding": (422, "The text is not in UTF-8"),
+    "UnknownMail": (422, "There is no such mail"),
     "UnknownRole": (422, "There is no such role"),
     "WeakKey": (422, "The key is weak"),
     "WeakPassword": (422, "The password cannot be used"),
@@ -135,6 +143,8 @@ def refusal_of(error: Exception) -> Refused:
             return Refused("Unavailable", str(error))
         case RedisError():
             return Refused("Unavailable", "sessions and codes cannot be reached")
+        case BadAddress():
+            return Refused("BadAddress", str(error))
         case psycopg.OperationalError() | PoolTimeout():
             return Refused("Unavailable", "this node's database cannot be reached")
         case falcon.HTTPError():

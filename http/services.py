@@ -14,13 +14,14 @@ from psycopg import AsyncConnection
 
 from ..ledger.client import Answer
 from ..ledger.mutex import Mutex
+from ..mail.outbox import Outbox
 from ..projections import queries
 from ..projections.private import PrivateReader
 from ..voting.commands import AnyCommand, encode_command
 from .codes import Codes
 from .deps import Deps
-from .limits import Bucket, Limits
-from .mail import Outbox
+from .devices import Devices
+from .limits import Bucket, Guesses, Limits
 from .opened import OpenedElections
 from .passwords import Passwords
 from .position import Position
@@ -45,6 +46,8 @@ class Services:
             deps.redis, deps.otp_key, deps.vault, settings.code_lifetime_s, settings.limits["wrong-code"]
         )
         self.limits = Limits(deps.redis, deps.otp_key)
+        self.guesses = Guesses(deps.redis, deps.otp_key, settings.limits)
+        self.devices = Devices(deps.otp_key)
         self.casts = Bucket(settings.votes_per_second)
         self.passwords = Passwords(settings.bcrypt_cost)
         self.outbox = Outbox(deps.mailer, settings.mail_sender)

@@ -30,6 +30,7 @@ class Vault:
             raise VaultError("the data key is not 32 bytes, or several times 32")
         ring = [data_key[at : at + KEY_BYTES] for at in range(0, len(data_key), KEY_BYTES)]
         self._newest_first = [AESGCM(key) for key in reversed(ring)]
+        self._mail_key = hmac.digest(ring[0], b"ballot mail tag", hashlib.sha256)
         self._tag_key = hmac.digest(ring[0], b"ballot address tag", hashlib.sha256)
 
     def seal(self, data: bytes, context: bytes) -> bytes:
@@ -49,6 +50,10 @@ class Vault:
     def address_tag(self, address: str) -> bytes:
         """A keyed hash that finds an e-mail address without storing it: HMAC-SHA-256 of the folded address."""
         return hmac.digest(self._tag_key, fold_address(address).encode(), hashlib.sha256)
+
+    def mail_tag(self, claim: bytes, voter: bytes) -> bytes:
+        """8 bytes by which a mail that came back is known to be ours, and which: HMAC-SHA-256, shortened."""
+        return hmac.digest(self._mail_key, claim + voter, hashlib.sha256)[:8]
 
 
 def fold_address(address: str) -> str:

@@ -39,7 +39,8 @@ SUBMIT_TIMEOUT_S = 10.0
 
 _DUE = """
 select elections.*, (select max(index) from ledger_applied) as applied from elections
-where (status = 'open' and closes_us > 0 and closes_us <= %b) or status in ('closed', 'published')
+where (status = 'scheduled' and opens_us <= %b) or (status = 'open' and closes_us > 0 and closes_us <= %b)
+   or status in ('closed', 'published')
    or (status = 'tallied' and (erased_at is null or not exists (
         select from attestations as done where done.election = elections.election and done.node = %b)))"""
 
@@ -62,7 +63,8 @@ class Duties:
 
     async def _look(self, connection: AsyncConnection[Any]) -> None:
         node = self._node
-        cursor = await connection.execute(_DUE, (node.clock.now_us(), node.settings.node))
+        now_us = node.clock.now_us()
+        cursor = await connection.execute(_DUE, (now_us, now_us, node.settings.node))
         for election in await cursor.fetchall():
             try:
                 await self._serve(connection, election)
@@ -83,7 +85,9 @@ class Duties:
 
     async def _advance(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
         """The leader's next step for one election."""
-        if election["status"] == "open":
+        if election["status"] == "scheduled":
+            await self._submit(c.StartElection(election["election"]))
+        elif election["status"] == "open":
             await self._submit(c.CloseElection(election["election"], b""))
         elif election["status"] == "closed":
             await self._publish(connection, election)

@@ -50,9 +50,10 @@ class Facts:
         for table, keys in wanted.items():
             for key, row in (await _select(connection, table, keys)).items():
                 self._kept[table, key] = row
-        missed, self._missed = self._missed, None
-        for index, changes in missed:
-            self._merge(index, changes)
+            # At once: what is applied while the next table is read would otherwise be merged before what was missed.
+            for index, changes in self._missed:
+                self._merge(index, changes)
+        self._missed = None
 
     def trim(self) -> None:
         """Forgets the rows that were used longest ago."""

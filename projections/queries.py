@@ -30,6 +30,12 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class IdentityKey:
+    n: bytes
+    enrolled_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Election:
     """A row of `elections`; counters that nothing has counted yet are None there and 0 here."""
 
@@ -165,6 +171,12 @@ async def identity_key(connection: Connection, user: bytes) -> bytes | None:
     return found[0] if found else None
 
 
+async def identity_keys(connection: Connection, user: bytes) -> list[IdentityKey]:
+    """All keys the user ever enrolled, the one in force last."""
+    query = "select n, enrolled_at from identity_keys where user_id = %b order by enrolled_at"
+    return await _all(connection, IdentityKey, query, (user,))
+
+
 # -- elections
 
 
@@ -213,6 +225,20 @@ async def _seen(connection: Connection, where: str, values: dict[str, Any]) -> l
 async def roll(connection: Connection, election: bytes) -> list[Voter]:
     query = "select voter, weight, added_at from roll where election = %b order by added_at, voter"
     return await _all(connection, Voter, query, (election,))
+
+
+async def weights(connection: Connection, election: bytes) -> set[int]:
+    return set(await _column(connection, "select distinct weight from roll where election = %b", (election,)))
+
+
+async def roll_places(connection: Connection, election: bytes, tags: Sequence[bytes]) -> dict[bytes, int]:
+    """Tag of an address to the entry that put it on the roll, for those that are on it."""
+    query = """select roll_tags.tag, roll.added_at from roll_tags
+               join roll on roll.election = roll_tags.election and roll.voter = roll_tags.voter
+               where roll_tags.election = %b and roll_tags.tag = any(%b)"""
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(query, (election, list(tags)), binary=True)
+        return dict(await cursor.fetchall())
 
 
 async def elector(connection: Connection, election: bytes, voter: bytes) -> Elector | None:

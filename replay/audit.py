@@ -102,6 +102,7 @@ class _Auditor:
         except EventError as error:
             self._scene.find(Level.STRUCTURE, "MalformedEvent", entry.index, str(error))
         else:
+            self._scene.time_us = entry.time_us
             handler = HANDLERS.get(type(event))
             if handler is not None:
                 handler(self._scene, entry.index, event)

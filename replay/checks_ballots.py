@@ -66,6 +66,8 @@ def closed(scene: Scene, index: int, event: e.ElectionClosed) -> None:
         return
     if election.status != "open":
         scene.find(Level.BALLOTS, "ClosedWrongly", index, f"the election is {election.status}")
+    if not event.by and election.definition and not 0 < election.definition.closes_us <= scene.time_us:
+        scene.find(Level.BALLOTS, "ClosedTooEarly", index, "the closing time had not come, and nobody closed it")
     if event.casts != election.casts:
         detail = f"{event.casts} casts are stated, {election.casts} are in the log"
         scene.find(Level.BALLOTS, "CloseCountDiffers", index, detail)

@@ -15,7 +15,7 @@ from .verify import check_pss
 def identity_enrolled(scene: Scene, index: int, event: e.IdentityKeyEnrolled) -> None:
     message = frame("identity-key", event.user, event.n)
     scene.check(index, check_pss, "IdentityKeySignature", event.n, event.signature, message)
-    scene.enrol(event.user, event.n)
+    scene.enrol(index, event.user, event.n)
 
 
 def drafted(scene: Scene, index: int, event: e.ElectionDrafted) -> None:
@@ -100,8 +100,20 @@ def opened(scene: Scene, index: int, event: e.ElectionOpened) -> None:
         scene.find(Level.STRUCTURE, "MalformedDefinition", index, str(error))
         return
     election.definition, election.document = definition, event.definition
-    election.eid, election.status = event.eid, "open"
+    election.eid = event.eid
+    election.status = "scheduled" if scene.time_us < definition.opens_us else "open"
     _check_definition(scene, index, election, definition)
+
+
+def started(scene: Scene, index: int, event: e.ElectionStarted) -> None:
+    election = scene.election(index, event.election, event.eid)
+    if election is None or election.definition is None:
+        return
+    if election.status != "scheduled":
+        scene.find(Level.BALLOTS, "StartedWrongly", index, f"the election is {election.status}")
+    if scene.time_us < election.definition.opens_us:
+        scene.find(Level.BALLOTS, "StartedTooEarly", index, "the opening time had not come")
+    election.status = "open"
 
 
 def _check_definition(scene: Scene, index: int, election: Election, definition: ElectionDefinition) -> None:
@@ -148,4 +160,5 @@ HANDLERS: Handlers = {
     e.RollFrozen: roll_frozen,
     e.TrusteeEnrolled: trustee_enrolled,
     e.ElectionOpened: opened,
+    e.ElectionStarted: started,
 }

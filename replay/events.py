@@ -101,6 +101,11 @@ class ElectionOpened(Event, frozen=True):
     definition: bytes
 
 
+class ElectionStarted(Event, frozen=True):
+    election: Id
+    eid: Hash
+
+
 class CredentialIssued(Event, frozen=True):
     election: Id
     eid: Hash
@@ -182,6 +187,34 @@ class TallyAttested(Event, frozen=True):
     signature: Rsa3072
 
 
+class MailOrdered(Event, frozen=True):
+    election: Id
+    kind: str
+    round: Count
+
+
+class MailClaimed(Event, frozen=True):
+    election: Id
+    kind: str
+    round: Count
+    count: Count
+
+
+class MailReported(Event, frozen=True):
+    election: Id
+    kind: str
+    claim: Id
+    sent: Count
+    bounced: Count
+    deferred: Count
+    unknown: Count
+
+
+class MailBounced(Event, frozen=True):
+    election: Id
+    kind: str
+
+
 class Membership(Event, frozen=True):
     """Genesis and its kin, and what announces them; what is in them is read by `ledger.membership`."""
 
@@ -195,6 +228,7 @@ KINDS: dict[str, type[Event]] = {
         *(ElectionDrafted, ElectionAmended, ElectionCancelled, VotersAdded, RollFrozen, TrusteeEnrolled),
         *(ElectionOpened, CredentialIssued, BallotCast, ElectionClosed, BallotsPublished, PrivateErased),
         *(TrusteeKeyReleased, CredentialUnused, TallySeeds, TallyPublished, TallyAttested),
+        *(ElectionStarted, MailOrdered, MailClaimed, MailReported, MailBounced),
     )
 } | dict.fromkeys((*CONF_KINDS, ANNOUNCED), Membership)
 

@@ -60,18 +60,22 @@ class Election:
 
 @dataclass
 class Scene:
-    """`genesis` is the hash of entry 1. `owners` says whose each cluster key is: one key, one purpose."""
+    """`genesis` is the hash of entry 1, `time_us` the time of the entry being read. `owners` says whose each cluster
+    key is: one key, one purpose.
+    """
 
     findings: Findings
     pool: Pool
     tree: LogTree = field(default_factory=LogTree)
     membership: Membership | None = None
     genesis: bytes = b""
+    time_us: int = 0
     elections: dict[bytes, Election] = field(default_factory=dict)
     recoveries: list[Recovered] = field(default_factory=list)
     owners: dict[bytes, str] = field(default_factory=dict)
     _moduli: Spool = field(default_factory=Spool)
     _identities: dict[bytes, int] = field(default_factory=dict)
+    _enrolled: dict[bytes, list[bytes]] = field(default_factory=dict)
 
     def find(self, level: Level, name: str, index: int, detail: str) -> None:
         self.findings.add(level, name, index, detail)
@@ -93,8 +97,12 @@ class Scene:
             return None
         return found
 
-    def enrol(self, user: bytes, modulus: bytes) -> None:
-        """From here on this is the user's identity key."""
+    def enrol(self, index: int, user: bytes, modulus: bytes) -> None:
+        """From here on this is the user's identity key. A finding when a newer one had replaced it."""
+        enrolled = self._enrolled.setdefault(user, [])
+        if key_hash(modulus) in enrolled[:-1]:
+            self.find(Level.SIGNATURES, "KeySuperseded", index, f"user {user.hex()} had replaced this identity key")
+        enrolled.append(key_hash(modulus))
         self._identities[user] = self._moduli.append(modulus)
 
     def identity(self, user: bytes) -> bytes | None:

@@ -21,8 +21,9 @@ from ballot.demo_casting import Casting, NoLeader, find_leader
 from ballot.demo_checks import Board, Findings, agree, check_board, conclude, facts
 from ballot.demo_crowd import KeyPool, Postbox, each
 from ballot.demo_show import Show
-from ballot.http.mail import MailboxMailer, Outbox, code_text
 from ballot.ledger.frame import frame
+from ballot.mail.outbox import Outbox
+from ballot.mail.transport import MailboxMailer
 from ballot.replay.report import Finding, Level, Report
 from ballot.voting.counting import count_election
 from ballot.voting.definition import decode_definition
@@ -158,11 +159,11 @@ def test_codes_are_read_from_the_mailbox_by_address(tmp_path: Path) -> None:
         outbox = Outbox(MailboxMailer(tmp_path / "mail"), "ballot@example.org")
         postbox = Postbox(tmp_path / "mail")
         watching = asyncio.create_task(postbox.watch())
-        outbox.post("a@example.org", "Your code", code_text("000001", 10))
-        outbox.post("b@example.org", "Election of 123456", "no code, but 654321")
-        outbox.post("b@example.org", "Your code", code_text("000002", 10))
+        outbox.post("a@example.org", "code", "en", code="000001", minutes="10")
+        outbox.post("b@example.org", "issued", "en", title="Your code: 654321 of 123456")
+        outbox.post("b@example.org", "code", "en", code="000002", minutes="10")
         codes = [await postbox.code(f"{name}@example.org") for name in "ab"]
-        outbox.post("a@example.org", "Your code", code_text("000003", 10))
+        outbox.post("a@example.org", "code", "en", code="000003", minutes="10")
         codes.append(await postbox.code("a@example.org"))
         watching.cancel()
         return codes

@@ -15,11 +15,12 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "ledger": {"ledger"},
     "voting": {"voting", "ledger"},
-    "projections": {"projections", "voting", "ledger"},
+    "mail": {"mail"},
+    "projections": {"projections", "mail", "voting", "ledger"},
     "client": {"client", "voting", "ledger"},
-    "drills": {"drills", "client", "voting", "ledger"},
+    "drills": {"drills", "client", "mail", "voting", "ledger"},
     "replay": {"replay", "client", "projections", "voting", "ledger"},
-    "http": {"http", "replay", "projections", "voting", "ledger"},
+    "http": {"http", "replay", "projections", "mail", "voting", "ledger"},
 }
 FOLDERS = sorted(ALLOWED)
 

@@ -112,6 +112,12 @@ class OpenElection(Command, frozen=True):
     trustee_key: bytes
 
 
+class StartElection(Command, frozen=True):
+    """The opening time of an election that was opened ahead of it has come."""
+
+    election: bytes
+
+
 class CloseElection(Command, frozen=True):
     """`by` is empty when the schedule closes it."""
 
@@ -134,6 +140,54 @@ class IssueCredential(Command, frozen=True):
     blinded: bytes
     identity_sig: bytes
     blind_sig: bytes
+
+
+class OrderMail(Command, frozen=True):
+    """`kind` is invitation (everybody on the roll who had none yet) or reminder (those without a credential)."""
+
+    command: bytes
+    election: bytes
+    organiser: bytes
+    kind: Text
+
+
+class ClaimMail(Command, frozen=True):
+    """Whoever has this recorded, and nobody else, mails these voters. `last`: nobody is left for this round."""
+
+    command: bytes
+    election: bytes
+    kind: Text
+    round: Number
+    voters: list[bytes]
+    last: bool
+
+
+class MailOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """`state` is sent, bounced, deferred (certainly not sent) or unknown (perhaps sent)."""
+
+    voter: bytes
+    state: Text
+    reason: Text
+
+
+class ReportMail(Command, frozen=True):
+    """What became of a claim. `final` when the one who sent says so, not somebody who waited for that in vain."""
+
+    claim: bytes
+    election: bytes
+    kind: Text
+    final: bool
+    outcomes: list[MailOutcome]
+
+
+class RecordBounce(Command, frozen=True):
+    """A mail that was sent came back."""
+
+    claim: bytes
+    election: bytes
+    kind: Text
+    voter: bytes
+    reason: Text
 
 
 class CastBallot(Command, frozen=True):
@@ -219,9 +273,14 @@ AnyCommand = (
     | AddVoters
     | EnrolTrustee
     | OpenElection
+    | StartElection
     | CloseElection
     | CancelElection
     | IssueCredential
+    | OrderMail
+    | ClaimMail
+    | ReportMail
+    | RecordBounce
     | CastBallot
     | PublishBallots
     | EraseCasts

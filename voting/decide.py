@@ -12,9 +12,10 @@ from typing import Any
 from ..ledger.decision import Decision, Known
 from . import commands as c
 from .ballot import BallotError, parse_ballot
-from .decisions import accounts, casting, elections, publishing
+from .decisions import accounts, casting, elections, mailing, publishing
 from .decisions.base import View
 from .envelope import ballot_id
+from .fold import key_hash
 from .tables import Key
 
 
@@ -56,6 +57,11 @@ def _voter_reads(cmd: Any) -> list[tuple[str, Key]]:
     return [key for keys in accounts_and_roll for key in keys]
 
 
+def _outcome_reads(cmd: Any) -> list[tuple[str, Key]]:
+    rows = [("mail", (cmd.election, cmd.kind, outcome.voter)) for outcome in cmd.outcomes]
+    return [("mail_claims", (cmd.claim,)), *rows]
+
+
 _READS: dict[type[Any], Callable[[Any], list[tuple[str, Key]]]] = {
     c.GrantRole: lambda cmd: [("roles", (cmd.user, cmd.role))],
     c.AddVoters: _voter_reads,
@@ -64,6 +70,14 @@ _READS: dict[type[Any], Callable[[Any], list[tuple[str, Key]]]] = {
         ("users", (cmd.voter,)),
         ("credentials", (cmd.eid, cmd.voter)),
     ],
+    c.OrderMail: lambda cmd: [("mail_orders", (cmd.election, cmd.kind))],
+    c.ClaimMail: lambda cmd: [
+        ("mail_orders", (cmd.election, cmd.kind)),
+        *(("mail", (cmd.election, cmd.kind, voter)) for voter in cmd.voters),
+    ],
+    c.ReportMail: _outcome_reads,
+    c.RecordBounce: lambda cmd: [("mail", (cmd.election, cmd.kind, cmd.voter))],
+    c.EnrolIdentityKey: lambda cmd: [("identity_keys", (cmd.user, key_hash(cmd.n)))],
     c.CastBallot: _cast_reads,
     c.ClaimUnused: _claim_reads,
     c.ReleaseTrusteeKey: lambda cmd: [("trustees", (cmd.election, cmd.number))],
@@ -80,9 +94,14 @@ _DECIDE: dict[type[Any], Callable[[View, Any, int], Decision]] = {
     c.AddVoters: elections.add_voters,
     c.EnrolTrustee: elections.enrol_trustee,
     c.OpenElection: elections.open,
+    c.StartElection: elections.start,
     c.CloseElection: elections.close,
     c.CancelElection: elections.cancel,
     c.IssueCredential: casting.issue,
+    c.OrderMail: mailing.order,
+    c.ClaimMail: mailing.claim,
+    c.ReportMail: mailing.report,
+    c.RecordBounce: mailing.bounce,
     c.CastBallot: casting.cast,
     c.ClaimUnused: casting.claim_unused,
     c.PublishBallots: publishing.publish,

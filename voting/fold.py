@@ -48,7 +48,11 @@ def _password_changed(entry: Entry, public: dict[str, Any]) -> list[Change]:
 
 
 def _identity_key_enrolled(entry: Entry, public: dict[str, Any]) -> list[Change]:
-    return [Put("users", (public["user"],), {"identity_n": public["n"], "identity": key_hash(public["n"])})]
+    user, n, identity = public["user"], public["n"], key_hash(public["n"])
+    return [
+        Put("users", (user,), {"identity_n": n, "identity": identity}),
+        Put("identity_keys", (user, identity), {"n": n, "enrolled_at": entry.index}),
+    ]
 
 
 def _role_granted(entry: Entry, public: dict[str, Any]) -> list[Change]:
@@ -101,19 +105,25 @@ def _trustee_enrolled(entry: Entry, public: dict[str, Any]) -> list[Change]:
 
 def _election_opened(entry: Entry, public: dict[str, Any]) -> list[Change]:
     definition = decode_definition(public["definition"])
+    ahead = entry.time_us < definition.opens_us
     values = {
-        "status": "open",
+        "status": "scheduled" if ahead else "open",
         "eid": public["eid"],
         "definition": public["definition"],
         "opens_us": definition.opens_us,
         "closes_us": definition.closes_us,
         "opened_at": entry.index,
+        "started_at": None if ahead else entry.index,
     }
     changes: list[Change] = [Put("elections", (public["election"],), values)]
     for number, trustee in enumerate(definition.trustees, 1):
         named = {"name": trustee.name, "n": bytes.fromhex(trustee.n)}
         changes.append(Put("trustees", (public["election"], number), named))
     return changes
+
+
+def _election_started(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    return [Put("elections", (public["election"],), {"status": "open", "started_at": entry.index})]
 
 
 def _credential_issued(entry: Entry, public: dict[str, Any]) -> list[Change]:
@@ -200,6 +210,41 @@ def _credential_unused(entry: Entry, public: dict[str, Any]) -> list[Change]:
     ]
 
 
+def _mail_ordered(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    values = {"round": public["round"], "ordered_us": entry.time_us}
+    return [Put("mail_orders", (public["election"], public["kind"]), values)]
+
+
+def _mail_claimed(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    place = (public["election"], public["kind"])
+    ended = {"claimed_round": public["round"]} if public["last"] else {}
+    claim = {"election": place[0], "kind": place[1], "claimed_us": entry.time_us, "settled": not public["count"]}
+    changes: list[Change] = [
+        Put("mail_orders", place, ended, {"claimed": public["first"]}),
+        Put("mail_claims", (public["command"],), claim),
+    ]
+    fixed = {"claim": public["command"], "round": public["round"], "state": "claimed", "reason": "", "retry_us": 0}
+    for voter, attempt in entry.private_fields.get("voters", []):
+        changes.append(Put("mail", (*place, voter), fixed | {"attempt": attempt}))
+    return changes
+
+
+def _mail_reported(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    changes: list[Change] = [Put("mail_claims", (public["claim"],), {"settled": public["final"]})]
+    for voter, state, reason, retry_us in entry.private_fields.get("outcomes", []):
+        values = {"state": state, "reason": reason, "retry_us": retry_us}
+        changes.append(Put("mail", (public["election"], public["kind"], voter), values))
+    return changes
+
+
+def _mail_bounced(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    hidden = entry.private_fields
+    if not hidden:
+        return []
+    place = (public["election"], public["kind"], hidden["voter"])
+    return [Put("mail", place, {"state": "bounced", "reason": hidden["reason"]})]
+
+
 _FOLD: dict[str, Callable[[Entry, dict[str, Any]], list[Change]]] = {
     "UserRegistered": _user_registered,
     "PasswordChanged": _password_changed,
@@ -212,6 +257,7 @@ _FOLD: dict[str, Callable[[Entry, dict[str, Any]], list[Change]]] = {
     "RollFrozen": _roll_frozen,
     "TrusteeEnrolled": _trustee_enrolled,
     "ElectionOpened": _election_opened,
+    "ElectionStarted": _election_started,
     "CredentialIssued": _credential_issued,
     "BallotCast": _ballot_cast,
     "ElectionClosed": _election_closed,
@@ -222,4 +268,8 @@ _FOLD: dict[str, Callable[[Entry, dict[str, Any]], list[Change]]] = {
     "TallyPublished": _tally_published,
     "TallyAttested": _tally_attested,
     "CredentialUnused": _credential_unused,
+    "MailOrdered": _mail_ordered,
+    "MailClaimed": _mail_claimed,
+    "MailReported": _mail_reported,
+    "MailBounced": _mail_bounced,
 }

@@ -1,15 +1,15 @@
-"""One-time codes: six digits, few tries, one use, one purpose, and nothing readable in Redis."""
+"""One-time codes: few tries, one use, one purpose, nothing readable in Redis, and nobody locked out."""
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ballot.embedded import EmbeddedRedis, free_port
-from ballot.http.codes import ENTER, RESET, SENDS, TRIES, Codes, Pending
+from ballot.http.codes import ENTER, RESET, SENDS, TRIES, Codes, Pending, Use
 from ballot.http.limits import Limit
 from ballot.http.problems import Refused
 from ballot.ledger.vault import Vault
@@ -33,17 +33,25 @@ def empty(server: EmbeddedRedis) -> None:
     with_redis(server.url, work)
 
 
+@pytest.fixture(autouse=True)
+def noon(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time; without it a test could begin in one ten minutes and end in the next."""
+    now = [1_000_000_000.0]
+    monkeypatch.setattr("ballot.http.codes.time", lambda: now[0])
+    return now
+
+
 def codes_on(redis: Redis, *, lifetime_s: int = 60, wrong: int = 20) -> Codes:
     return Codes(redis, b"k" * 32, Vault(bytes(32)), lifetime_s, Limit(wrong, 3600))
 
 
 def other_than(code: str) -> str:
-    return f"{(int(code) + 1) % 1_000_000:06}"
+    return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}}"
 
 
-async def outcome(codes: Codes, challenge: bytes, code: str, use: str = ENTER) -> str:
+async def outcome(codes: Codes, challenge: bytes, code: str, uses: Collection[Use] = ENTER) -> str:
     try:
-        return (await codes.check(use, challenge, code)).what
+        return (await codes.check(uses, challenge, code)).pending.what
     except Refused as refused:
         return refused.refusal
 
@@ -51,28 +59,27 @@ async def outcome(codes: Codes, challenge: bytes, code: str, use: str = ENTER) -
 def test_the_right_code_confirms_once(server: EmbeddedRedis) -> None:
     async def work(redis: Redis) -> None:
         codes = codes_on(redis)
-        challenge, code = await codes.open(ENTER, PENDING)
-        assert re.fullmatch("[0-9]{6}", code)
-        assert await codes.check(ENTER, challenge, code) == PENDING
+        challenge, code, mail = await codes.open("login", PENDING)
+        assert re.fullmatch("[0-9]{6}", code) and mail
+        assert (await codes.check(ENTER, challenge, code)).pending == PENDING
         assert await outcome(codes, challenge, code) == "CodeExpired"
 
     with_redis(server.url, work)
 
 
-def test_of_many_who_send_the_right_code_at_once_one_is_let_in(server: EmbeddedRedis) -> None:
+def test_codes_differ(server: EmbeddedRedis) -> None:
     async def work(redis: Redis) -> None:
         codes = codes_on(redis)
-        challenge, code = await codes.open(ENTER, PENDING)
-        outcomes = await asyncio.gather(*(outcome(codes, challenge, code) for _ in range(20)))
-        assert sorted(outcomes) == ["CodeExpired"] * 19 + ["login"]
+        made = {(await codes.open("login", Pending("login", "a", bytes([n]) * 32))).code for n in range(50)}
+        assert len(made) > 45
 
     with_redis(server.url, work)
 
 
-def test_after_so_many_tries_the_right_code_comes_too_late(server: EmbeddedRedis) -> None:
+def test_a_challenge_stands_five_wrong_codes(server: EmbeddedRedis) -> None:
     async def work(redis: Redis) -> None:
         codes = codes_on(redis)
-        challenge, code = await codes.open(ENTER, PENDING)
+        challenge, code, _ = await codes.open("login", PENDING)
         for _ in range(TRIES):
             assert await outcome(codes, challenge, other_than(code)) == "WrongCode"
         assert await outcome(codes, challenge, code) == "CodeExpired"
@@ -80,31 +87,28 @@ def test_after_so_many_tries_the_right_code_comes_too_late(server: EmbeddedRedis
     with_redis(server.url, work)
 
 
-def test_asking_for_another_code_gives_no_more_tries(server: EmbeddedRedis) -> None:
+def test_guesses_at_once_get_no_more_tries(server: EmbeddedRedis) -> None:
     async def work(redis: Redis) -> None:
         codes = codes_on(redis)
-        challenge, code = await codes.open(ENTER, PENDING)
-        for _ in range(TRIES - 1):
-            await outcome(codes, challenge, other_than(code))
-        _, code = await codes.renew(challenge)
-        assert await outcome(codes, challenge, other_than(code)) == "WrongCode"
+        challenge, code, _ = await codes.open("login", PENDING)
+        guesses = [other_than(code)] * 12
+        said = await asyncio.gather(*(outcome(codes, challenge, guess) for guess in guesses))
+        assert said.count("WrongCode") == TRIES
         assert await outcome(codes, challenge, code) == "CodeExpired"
 
     with_redis(server.url, work)
 
 
-def test_a_new_code_replaces_the_old_one_and_only_a_few_are_sent(server: EmbeddedRedis) -> None:
+def test_a_code_sent_again_is_the_same_and_sent_only_so_often(server: EmbeddedRedis) -> None:
     async def work(redis: Redis) -> None:
         codes = codes_on(redis)
-        challenge, old = await codes.open(ENTER, PENDING)
-        new = old
+        challenge, code, _ = await codes.open("login", PENDING)
         for _ in range(SENDS - 1):
-            pending, new = await codes.renew(challenge)
-            assert pending == PENDING
+            pending, again, left_s = await codes.renew(challenge)
+            assert (pending, again) == (PENDING, code) and 0 < left_s <= 60
         with pytest.raises(Refused, match="slow down"):
             await codes.renew(challenge)
-        assert old == new or await outcome(codes, challenge, old) == "WrongCode"
-        assert await outcome(codes, challenge, new) == "login"
+        assert await outcome(codes, challenge, code) == "login"
 
     with_redis(server.url, work)
 
@@ -112,7 +116,7 @@ def test_a_new_code_replaces_the_old_one_and_only_a_few_are_sent(server: Embedde
 def test_a_code_to_log_in_resets_no_password(server: EmbeddedRedis) -> None:
     async def work(redis: Redis) -> None:
         codes = codes_on(redis)
-        challenge, code = await codes.open(ENTER, PENDING)
+        challenge, code, _ = await codes.open("login", PENDING)
         assert await outcome(codes, challenge, code, RESET) == "WrongCode"
         assert await outcome(codes, challenge, code) == "login"
 
@@ -122,7 +126,7 @@ def test_a_code_to_log_in_resets_no_password(server: EmbeddedRedis) -> None:
 def test_a_code_ends_by_itself(server: EmbeddedRedis) -> None:
     async def work(redis: Redis) -> None:
         codes = codes_on(redis, lifetime_s=1)
-        challenge, code = await codes.open(ENTER, PENDING)
+        challenge, code, _ = await codes.open("login", PENDING)
         await asyncio.sleep(1.1)
         assert await outcome(codes, challenge, code) == "CodeExpired"
         with pytest.raises(Refused):
@@ -131,26 +135,87 @@ def test_a_code_ends_by_itself(server: EmbeddedRedis) -> None:
     with_redis(server.url, work)
 
 
-def test_an_address_stands_only_so_many_wrong_codes_over_all_its_challenges(server: EmbeddedRedis) -> None:
+# -- what a stranger can do to a voter
+
+
+def test_a_stranger_who_opens_challenges_neither_floods_a_mailbox_nor_spoils_the_code_in_it(
+    server: EmbeddedRedis,
+) -> None:
     async def work(redis: Redis) -> None:
-        codes = codes_on(redis, wrong=3)
-        for _ in range(3):
-            challenge, code = await codes.open(ENTER, PENDING)
-            assert await outcome(codes, challenge, other_than(code)) == "WrongCode"
-        challenge, code = await codes.open(ENTER, PENDING)
-        assert await outcome(codes, challenge, code) == "TooManyRequests"
-        challenge, code = await codes.open(ENTER, Pending("login", "other@example.org", b"o" * 32))
-        assert await outcome(codes, challenge, code) == "login"
+        codes = codes_on(redis)
+        strangers = [await codes.open("register", PENDING) for _ in range(50)]
+        assert sum(opened.mail for opened in strangers) == SENDS
+        voter = await codes.open("register", PENDING)
+        # Not mailed again, but it is the very code that lies in the mailbox.
+        assert voter.code == strangers[0].code
+        assert await outcome(codes, voter.challenge, voter.code) == "login"
+        # One use, for everybody.
+        assert await outcome(codes, strangers[0].challenge, voter.code) == "CodeExpired"
 
     with_redis(server.url, work)
+
+
+def test_a_voter_in_the_next_ten_minutes_is_mailed_again(server: EmbeddedRedis, noon: list[float]) -> None:
+    async def work(redis: Redis) -> None:
+        codes = codes_on(redis)
+        strangers = [await codes.open("register", PENDING) for _ in range(50)]
+        noon[0] += 60
+        voter = await codes.open("register", PENDING)
+        assert voter.mail and voter.code != strangers[0].code
+        assert await outcome(codes, voter.challenge, voter.code) == "login"
+
+    with_redis(server.url, work)
+
+
+def test_wrong_codes_lock_nobody_out_but_make_the_codes_longer(server: EmbeddedRedis) -> None:
+    async def work(redis: Redis) -> None:
+        codes = codes_on(redis, wrong=3)
+        for _ in range(2):
+            opened = await codes.open("register", PENDING)
+            for _ in range(TRIES):
+                await outcome(codes, opened.challenge, other_than(opened.code))
+        voter = await codes.open("register", PENDING)
+        assert re.fullmatch("[0-9]{12}", voter.code) and voter.mail
+        assert await outcome(codes, voter.challenge, voter.code) == "login"
+        # Whoever reads the mailbox has shown to be no stranger: back to six.
+        assert len((await codes.open("register", PENDING)).code) == 6
+
+    with_redis(server.url, work)
+
+
+def test_a_short_code_is_worth_nothing_once_too_many_were_wrong(server: EmbeddedRedis) -> None:
+    async def work(redis: Redis) -> None:
+        codes = codes_on(redis, wrong=3)
+        short = await codes.open("login", PENDING)
+        stranger = await codes.open("login", PENDING)
+        for _ in range(3):
+            await outcome(codes, stranger.challenge, other_than(stranger.code))
+        assert await outcome(codes, short.challenge, short.code) == "CodeExpired"
+
+    with_redis(server.url, work)
+
+
+def test_wrong_codes_of_one_purpose_or_address_are_nothing_to_another(server: EmbeddedRedis) -> None:
+    async def work(redis: Redis) -> None:
+        codes = codes_on(redis, wrong=1)
+        opened = await codes.open("register", PENDING)
+        await outcome(codes, opened.challenge, other_than(opened.code))
+        assert len((await codes.open("register", PENDING)).code) == 12
+        assert len((await codes.open("login", PENDING)).code) == 6
+        assert len((await codes.open("register", Pending("login", "other", b"o" * 32))).code) == 6
+
+    with_redis(server.url, work)
+
+
+# --
 
 
 def test_a_code_given_back_is_good_again(server: EmbeddedRedis) -> None:
     async def work(redis: Redis) -> None:
         codes = codes_on(redis)
-        challenge, code = await codes.open(ENTER, PENDING)
-        pending = await codes.check(ENTER, challenge, code)
-        await codes.restore(ENTER, challenge, code, pending)
+        challenge, code, _ = await codes.open("login", PENDING)
+        taken = await codes.check(ENTER, challenge, code)
+        await codes.restore(taken)
         assert await outcome(codes, challenge, code) == "login"
 
     with_redis(server.url, work)
@@ -158,11 +223,23 @@ def test_a_code_given_back_is_good_again(server: EmbeddedRedis) -> None:
 
 def test_redis_holds_neither_the_code_nor_the_address(server: EmbeddedRedis) -> None:
     async def work(redis: Redis) -> None:
-        challenge, code = await codes_on(redis).open(ENTER, PENDING)
-        kept = await redis.hgetall(f"challenge:{challenge.hex()}")
-        assert kept.keys() == {b"use", b"code", b"subject", b"sealed"}
+        _, code, _ = await codes_on(redis).open("login", PENDING)
+        kept = [(key, await redis.hgetall(key)) for key in await redis.keys("*")]
+        assert len(kept) == 2
         assert "voter" not in repr(kept) and PENDING.user.decode() not in repr(kept)
-        assert kept[b"code"] != code.encode() and len(kept[b"code"]) == 32
+        assert code not in repr(kept)
+
+    with_redis(server.url, work)
+
+
+def test_everything_in_redis_ends_by_itself(server: EmbeddedRedis) -> None:
+    async def work(redis: Redis) -> None:
+        codes = codes_on(redis)
+        challenge, code, _ = await codes.open("login", PENDING)
+        await outcome(codes, challenge, other_than(code))
+        keys = await redis.keys("*")
+        assert len(keys) == 3
+        assert all([await redis.pttl(key) > 0 for key in keys])
 
     with_redis(server.url, work)
 

@@ -41,7 +41,12 @@ class Recorder(Line):
 
 def tokens(number: int) -> dict[str, Any]:
     user = {"id": b64(b"u" * 16), "email": "ada@example.org", "roles": ["organiser"]}
-    return {"access_token": f"access{number}", "refresh_token": f"refresh{number}", "user": user}
+    return {
+        "access_token": f"access{number}",
+        "refresh_token": f"refresh{number}",
+        "user": user,
+        "device": f"d{number}",
+    }
 
 
 async def code(address: str) -> str:
@@ -72,6 +77,8 @@ def test_registering_and_logging_in_confirm_the_mailed_code() -> None:
     assert account.api.bearer == "access3"
     assert (account.id, account.roles) == (b"u" * 16, ["organiser"])
     bodies = [json.loads(body) for _, _, body in line.asked[:-1]]
+    # The second login comes from a device that the account knows.
+    assert "device" not in bodies[0] and bodies[2]["device"] == "d1"
     assert bodies[1] == {"challenge": "c1", "code": "123456"}
     assert bodies[3] == {"challenge": "c2", "code": "123456"}
     assert bodies[4] == {"refresh_token": "refresh2"}

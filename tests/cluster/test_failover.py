@@ -18,7 +18,7 @@ from ballot.cluster import ClusterNode
 from ballot.embedded import free_port
 from ballot.serve import node_command, stop_all
 from tests.chaos.machines import send, with_descendants
-from tests.support.town import Town
+from tests.support.town import PASSWORD, Town
 
 pytestmark = pytest.mark.cluster
 
@@ -309,6 +309,12 @@ def test_nobody_votes_twice_with_the_mutex_switched_off(town: Town) -> None:
         town.run(race())
 
 
+async def log_in(town: Town, voter: Voter) -> Reply:
+    """One try at one node with the right password."""
+    body = json.dumps({"email": voter.account.email, "password": PASSWORD}).encode()
+    return await town.line.send(0, "POST", "/api/auth/login", headers={"Content-Type": "application/json"}, body=body)
+
+
 def test_voting_goes_on_without_redis(town: Town) -> None:
     """Redis holds codes, sessions and locks; none of them is what keeps a ballot from counting twice."""
 
@@ -320,6 +326,8 @@ def test_voting_goes_on_without_redis(town: Town) -> None:
         try:
             ballots = [seal(voter, election, answer) for answer in ([0], [1], [2])]
             outcomes = await asyncio.gather(*(outcome(town, body, node) for node, body in enumerate(ballots)))
+            with pytest.raises(NoAnswer, match="503 Unavailable"):
+                await log_in(town, voter)
         finally:
             town.cluster.redis.start()
         assert sorted(outcomes) == ["AlreadyCast", "AlreadyCast", "recorded"]

@@ -151,7 +151,7 @@ def test_the_same_command_again_is_the_same_entry_before_and_after_it_is_applied
 
 
 def voting(life: Life) -> list[c.AnyCommand]:
-    return [*life.people(), *life.drafting(), life.open(), *map(life.issue, life.voters)]
+    return [*life.people(), *life.drafting(), *life.opening(), *map(life.issue, life.voters)]
 
 
 def test_a_right_in_flight_is_spent(dsn: str) -> None:
@@ -256,5 +256,28 @@ def test_bytes_that_are_no_command_are_refused_and_disturb_no_others(dsn: str) -
         assert isinstance(refusal, Refusal)
         assert refusal.name == "MalformedCommand"
         assert isinstance(leader.machine.decide(command, VOTING_US), list)
+
+    lead(dsn, work)
+
+
+def test_what_is_applied_between_two_queries_of_a_load_is_merged_in_its_order(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(leader: Leader) -> None:
+        leader.model.record_all([*LIFE.people(), LIFE.draft()])
+        await leader.apply()
+        leader.model.record_all([LIFE.amend(), LIFE.add("ada")])
+
+        async def nothing() -> None: ...
+
+        async def apply_one() -> None:
+            await leader.apply(1)
+
+        during_select(monkeypatch, nothing, apply_one)
+        facts = leader.machine._facts
+        await facts.load(leader._connection, [("elections", (LIFE.election,)), ("users", (LIFE.organiser,))])
+        row = facts.get("elections", LIFE.election)
+        assert row is not None
+        assert (row["draft"], row["roll_size"]) == (LIFE.amend().draft, 1)
 
     lead(dsn, work)

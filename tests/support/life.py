@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ballot.ledger.decision import Decision, Draft, Known, Refusal
@@ -223,6 +223,49 @@ class Life:
         }
         return c.OpenElection(**(fields | changes))
 
+    def start(self) -> c.StartElection:
+        return c.StartElection(self.election)
+
+    def opening(self) -> list[c.AnyCommand]:
+        """Opened ahead of its time, as every entry here is sealed long before `OPENS_US`, and then started."""
+        return [self.open(), self.start()]
+
+    # -- mail
+
+    def order_mail(self, kind: str = "invitation", number: int = 1) -> c.OrderMail:
+        return c.OrderMail(self.command("mail", kind, number), self.election, self.organiser, kind)
+
+    def claim_mail(
+        self, *who: str, kind: str = "invitation", number: int = 1, last: bool = False, name: object = ""
+    ) -> c.ClaimMail:
+        claim = self.mail_claim(*who, kind=kind, number=number, name=name)
+        return c.ClaimMail(claim, self.election, kind, number, [*map(self.user, who)], last)
+
+    def mail_claim(self, *who: str, kind: str = "invitation", number: int = 1, name: object = "") -> bytes:
+        return self.command("claim", kind, number, name, *who)
+
+    def report_mail(
+        self, claim: bytes, outcomes: Mapping[str, str], kind: str = "invitation", *, final: bool = True
+    ) -> c.ReportMail:
+        told = [c.MailOutcome(self.user(who), state, f"said {state}") for who, state in outcomes.items()]
+        return c.ReportMail(claim, self.election, kind, final, told)
+
+    def bounce(self, claim: bytes, who: str, kind: str = "invitation") -> c.RecordBounce:
+        return c.RecordBounce(claim, self.election, kind, self.user(who), "550 no such user")
+
+    def mailing(self) -> list[c.AnyCommand]:
+        """Everybody is invited: the mail to the first comes back at once, that to the last later."""
+        claim = self.mail_claim(*self.voters)
+        states = dict.fromkeys(self.voters, "sent") | {self.voters[0]: "bounced"}
+        commands: list[c.AnyCommand] = [
+            self.order_mail(),
+            self.claim_mail(*self.voters, last=True),
+            self.report_mail(claim, states),
+        ]
+        return commands + ([self.bounce(claim, self.voters[-1])] if len(self.voters) > 1 else [])
+
+    # -- voting
+
     def issue(self, who: str, **changes: Any) -> c.IssueCredential:
         fields: dict[str, Any] = {
             "election": self.election,
@@ -317,7 +360,8 @@ class Life:
             *self.people(),
             self.change_password("organiser"),
             *self.drafting(),
-            self.open(),
+            *self.opening(),
+            *self.mailing(),
             *self.voting(*self.voters[:-1]),
             *self.ending(),
         ]

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from ballot.ledger import rsa
 from ballot.ledger.client import Answer, LedgerClient
 from ballot.ledger.submit import Unavailable
 from ballot.ledger.vault import Vault
+from ballot.mail.transport import Outcome, Session
 
 T = TypeVar("T")
 
@@ -50,8 +52,13 @@ class Outbound:
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
 
-    def send(self, message: EmailMessage) -> None:
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        yield self
+
+    def send(self, message: EmailMessage) -> Outcome:
         self.messages.append(message)
+        return Outcome("sent")
 
 
 class StubLedger(LedgerClient):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ballot.ledger.decision import Draft, Known, Refusal
 from ballot.ledger.entry import decode_map
+from ballot.ledger.frame import frame_hash
 from ballot.voting import commands as c
 from ballot.voting.definition import MAX_TRUSTEES
 from tests.support.life import CLOSES_US, OPENS_US, VOTING_US, Ledger, Life, stuff
@@ -33,7 +34,7 @@ def drafted() -> Ledger:
 
 def opened() -> Ledger:
     made = drafted()
-    made.record_all([LIFE.open()])
+    made.record_all(LIFE.opening())
     return made
 
 
@@ -336,7 +337,9 @@ def test_voting_is_possible_from_the_opening_to_the_close_and_not_a_microsecond_
 ) -> None:
     refused(Ledger(), make(), "UnknownElection")
     refused(drafted(), make(), "ElectionNotOpen")
-    refused(opened(), make(), "ElectionNotOpen", OPENS_US - 1)
+    ahead = drafted()
+    ahead.record_all([LIFE.open()])
+    refused(ahead, make(), "ElectionNotOpen")
     accepted(opened(), make(), OPENS_US)
     accepted(opened(), make(), CLOSES_US - 1)
     refused(opened(), make(), "ElectionClosed", CLOSES_US)
@@ -348,7 +351,7 @@ def test_voting_is_possible_from_the_opening_to_the_close_and_not_a_microsecond_
 
 def test_an_election_that_is_closed_by_hand_has_no_end_of_its_own() -> None:
     life = Life(closes_us=0)
-    made = ledger(*life.people(), *life.drafting(), life.open())
+    made = ledger(*life.people(), *life.drafting(), *life.opening())
     accepted(made, life.issue(life.voters[0]), CLOSES_US * 2)
 
 
@@ -363,7 +366,7 @@ def test_a_credential_goes_only_to_a_voter_on_the_roll_with_the_identity_key_in_
 
 
 def test_a_voter_on_the_roll_without_an_account_has_no_identity_key() -> None:
-    made = ledger(LIFE.register("organiser"), *LIFE.drafting(), LIFE.open())
+    made = ledger(LIFE.register("organiser"), *LIFE.drafting(), *LIFE.opening())
     refused(made, LIFE.issue(LIFE.voters[0]), "WrongIdentityKey")
 
 
@@ -424,7 +427,7 @@ def test_the_schedule_closes_an_election_when_its_time_has_come_by_the_leaders_c
 
 def test_the_schedule_never_closes_an_election_without_a_closing_time() -> None:
     life = Life(closes_us=0)
-    made = ledger(*life.people(), *life.drafting(), life.open())
+    made = ledger(*life.people(), *life.drafting(), *life.opening())
     refused(made, life.close(by=b""), "NotDue", CLOSES_US + 1)
 
 
@@ -489,7 +492,7 @@ def test_keys_are_released_only_for_the_whole_board_by_trustees_of_the_election(
 
 def test_the_clusters_own_key_is_released_as_trustee_1() -> None:
     life = Life("alone", trustees=0)
-    made = ledger(*life.people(), *life.drafting(), life.open(), *life.voting(), life.close(), *life.board())
+    made = ledger(*life.people(), *life.drafting(), *life.opening(), *life.voting(), life.close(), *life.board())
     accepted(made, life.release(1))
 
 
@@ -601,3 +604,51 @@ def test_no_bytes_make_the_decoder_raise_anything_else(data: bytes) -> None:
     for tried in (data, b"\x94\xa9GrantRole" + data):
         with contextlib.suppress(c.CommandError):
             c.decode_command(tried)
+
+
+# -- the schedule opens
+
+
+def test_an_election_opened_ahead_of_its_time_starts_when_it_comes_and_once() -> None:
+    made = drafted()
+    made.record_all([LIFE.open()])
+    refused(made, LIFE.start(), "NotDue", OPENS_US - 1)
+    accepted(made, LIFE.start(), OPENS_US)
+    started = made.entries[-1].index
+    assert made.submit(LIFE.start(), OPENS_US + 1) == Known(started)
+    refused(drafted(), LIFE.start(), "NotOpen", OPENS_US)
+    refused(Ledger(), LIFE.start(), "UnknownElection", OPENS_US)
+
+
+def test_a_scheduled_election_can_be_cancelled_but_not_closed() -> None:
+    made = drafted()
+    made.record_all([LIFE.open()])
+    refused(made, LIFE.close(), "NotOpen")
+    accepted(made, LIFE.cancel())
+    refused(made, LIFE.start(), "NotOpen", OPENS_US)
+
+
+# -- identity keys over time
+
+
+def test_a_newer_identity_key_supersedes_and_an_old_one_never_comes_back() -> None:
+    made = opened()
+    voter = LIFE.voters[0]
+    newer = c.EnrolIdentityKey(LIFE.user(voter), stuff(384, "newer"), stuff(384, "signature"))
+    made.record_all([newer])
+    refused(made, LIFE.issue(voter), "WrongIdentityKey")
+    refused(made, LIFE.enrol(voter), "KeySuperseded")
+    assert made.submit(newer) == Known(made.entries[-1].index)
+    accepted(made, LIFE.issue(voter, identity=frame_hash("rsa-key", newer.n)))
+
+
+def test_who_got_a_credential_gets_the_same_again_under_a_newer_identity_key() -> None:
+    made = opened()
+    voter = LIFE.voters[0]
+    made.record_all([LIFE.issue(voter)])
+    issued = made.entries[-1].index
+    newer = c.EnrolIdentityKey(LIFE.user(voter), stuff(384, "newer"), stuff(384, "signature"))
+    made.record_all([newer])
+    assert made.submit(LIFE.issue(voter, identity=frame_hash("rsa-key", newer.n))) == Known(issued)
+    other = LIFE.issue(voter, identity=frame_hash("rsa-key", newer.n), blinded=stuff(384, "another"))
+    refused(made, other, "AlreadyIssued")

@@ -151,7 +151,7 @@ def test_an_election_runs_through_its_states() -> None:
         election = state.get("elections", LIFE.election)
         if election is not None and election["status"] not in states[-1:]:
             states.append(election["status"])
-    assert states == ["draft", "frozen", "open", "closed", "published", "tallied"]
+    assert states == ["draft", "frozen", "scheduled", "open", "closed", "published", "tallied"]
     assert row("elections", OTHER.election)["status"] == "cancelled"
 
 
@@ -222,7 +222,7 @@ def test_a_cast_is_remembered_by_its_key_until_the_final_erasure() -> None:
 def test_erasing_one_elections_casts_leaves_anothers() -> None:
     made = Ledger()
     for life in (LIFE, OTHER):
-        made.record_all([*life.people(), *life.drafting(), life.open(), *life.voting()])
+        made.record_all([*life.people(), *life.drafting(), *life.opening(), *life.voting()])
     made.record_all([LIFE.close(), *LIFE.board(), LIFE.erase()])
     assert {key[0] for key in made.state.tables["casts"]} == {OTHER.eid}
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ...ledger.decision import Decision, Known, Refusal
 from .. import commands as c
+from ..fold import key_hash
 from .base import View, event
 
-ROLES = ("admin", "organiser")
+ROLES = ("admin", "organiser", "trustee")
 
 
 def register(view: View, cmd: c.RegisterUser, now_us: int) -> Decision:
@@ -30,8 +31,12 @@ def enrol_identity(view: View, cmd: c.EnrolIdentityKey, now_us: int) -> Decision
     user = view.get("users", cmd.user)
     if user is None:
         return Refusal("UnknownUser", "there is no such user")
-    if user.get("identity_n") == cmd.n:
-        return Known(user["at"])
+    enrolled = view.get("identity_keys", cmd.user, key_hash(cmd.n))
+    if enrolled is not None and user.get("identity_n") == cmd.n:
+        return Known(enrolled["enrolled_at"])
+    # Its enrolment is public, so whoever stole an old key could otherwise bring it back by sending that again.
+    if enrolled is not None:
+        return Refusal("KeySuperseded", "this key was replaced by a newer one and is never taken again")
     return event("IdentityKeyEnrolled", {"user": cmd.user, "n": cmd.n, "signature": cmd.signature})
 
 

@@ -15,14 +15,12 @@ from .base import View, event
 def _refuse_voting(election: Row | None, now_us: int) -> Refusal | None:
     if election is None:
         return Refusal("UnknownElection", "there is no such election")
-    if election["status"] in ("draft", "frozen"):
+    if election["status"] in ("draft", "frozen", "scheduled"):
         return Refusal("ElectionNotOpen", "the election has not opened yet")
     if election["status"] == "cancelled":
         return Refusal("ElectionCancelled", "the election was cancelled")
     if election["status"] != "open" or 0 < election["closes_us"] <= now_us:
         return Refusal("ElectionClosed", "the election is closed")
-    if now_us < election["opens_us"]:
-        return Refusal("ElectionNotOpen", "the election has not opened yet")
     return None
 
 

@@ -115,6 +115,20 @@ def _refuse_opening(election: Row, cmd: c.OpenElection, now_us: int) -> Refusal 
     return None
 
 
+def start(view: View, cmd: c.StartElection, now_us: int) -> Decision:
+    election = view.get("elections", cmd.election)
+    if election is None:
+        return Refusal("UnknownElection", "there is no such election")
+    if election.get("started_at"):
+        return Known(election["started_at"])
+    if election["status"] != "scheduled":
+        return Refusal("NotOpen", f"the election is {election['status']}")
+    # As with the close, only the leader's own clock counts.
+    if now_us < election["opens_us"]:
+        return Refusal("NotDue", "the election's opening time has not come")
+    return event("ElectionStarted", {"election": cmd.election, "eid": election["eid"]})
+
+
 def close(view: View, cmd: c.CloseElection, now_us: int) -> Decision:
     election = view.get("elections", cmd.election)
     if cmd.by and (refusal := _refuse_organiser(election, cmd.by)):
@@ -139,6 +153,6 @@ def cancel(view: View, cmd: c.CancelElection, now_us: int) -> Decision:
     assert election is not None
     if election["status"] == "cancelled":
         return Known(election["at"])
-    if election["status"] not in ("draft", "frozen", "open"):
+    if election["status"] not in ("draft", "frozen", "scheduled", "open"):
         return Refusal("TooLate", f"the election is {election['status']}")
     return event("ElectionCancelled", {"election": cmd.election, "by": cmd.by})

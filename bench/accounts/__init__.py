@@ -1,0 +1,1 @@
+"""What the time of an answer tells about an address."""

@@ -1,0 +1,132 @@
+"""A whole life with every log at its most talkative, and then a search for every secret that was used."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.support.town import PASSWORD, Town
+
+pytestmark = pytest.mark.cluster
+
+HOME = "127.0.0.93"
+NEW = "yet another password, as long"
+WRONG = "a guess that is nobody's password"
+
+
+class Seen:
+    """Every secret and everything personal that came by, by what it is."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def add(self, what: str, secret: bytes | str) -> None:
+        self.kept[what] = secret.encode() if isinstance(secret, str) else secret
+
+    def spellings(self) -> Iterator[tuple[str, bytes]]:
+        """As it is, in hex and in the two base64 alphabets; long ones also by a piece of them."""
+        for what, secret in self.kept.items():
+            pieces = [secret] if len(secret) <= 48 else [secret[at : at + 48] for at in (0, len(secret) // 2)]
+            for piece in pieces:
+                yield what, piece
+                if len(piece) >= 8:
+                    # Whole groups of three bytes, so that it does not matter what stands around them.
+                    for shift in range(3):
+                        inner = piece[shift : shift + (len(piece) - shift) // 3 * 3]
+                        yield what, base64.b64encode(inner)
+                        yield what, base64.urlsafe_b64encode(inner)
+                    yield what, piece.hex().encode()
+
+
+@pytest.fixture
+def talkative(town: Town) -> Iterator[None]:
+    """Every process of every node at the log level debug."""
+    for level in ("debug", "info"):
+        for node in town.cluster.nodes:
+            node.stop()
+            node.environment["BALLOT_LOG_LEVEL"] = level
+            node.start_ledger()
+            node.start_http()
+        town.cluster.wait_ready()
+        if level == "debug":
+            yield
+
+
+def logs(town: Town) -> dict[Path, bytes]:
+    """What nodes, PostgreSQL and Redis wrote."""
+    return {path: path.read_bytes() for path in town.cluster.folder.rglob("*.log")}
+
+
+def test_no_log_of_any_node_has_a_secret_in_it(town: Town, talkative: None) -> None:
+    seen = Seen()
+    for path in (town.cluster.folder / "keys").rglob("*"):
+        if path.is_file() and path.name not in ("genesis", "ca_certificate", "tls_certificate", "record"):
+            seen.add(path.name, secret_part(path.read_bytes()))
+
+    async def live() -> None:
+        voter = await town.voter()
+        account = voter.account
+        for what, text in {"address": account.email, "password": PASSWORD, "new password": NEW, "guess": WRONG}.items():
+            seen.add(what, text)
+        note_tokens(seen, account, "first")
+        await raw(town, "/api/auth/login", {"email": account.email, "password": WRONG})
+        await raw(town, "/api/auth/login", {"email": account.email, "password": PASSWORD, "device": "not a device"})
+        seen.add("code", f"code: {await town.postbox.code(account.email)}")
+        await account.refresh()
+        note_tokens(seen, account, "refreshed")
+        await account.change_password(NEW)
+        note_tokens(seen, account, "changed")
+        election = await town.opened([voter])
+        await town.organiser.mail(election.id, "invitation")
+        body = await town.ready_to_cast(voter, election)
+        seen.add("ballot", body)
+        secrets = voter._secrets(election)
+        assert secrets is not None
+        for what in ("ballot_key", "credential"):
+            seen.add(what, secret_part(getattr(secrets, what)))
+        seen.add("identity key", secret_part(voter._store.load("identity") or b""))
+        for cast in (body, body, body[:-1], body[:-1] + bytes([body[-1] ^ 1]), b"{}"):
+            await raw(town, "/api/votes", cast)
+        await town.organiser.close(election.id)
+        await town.organiser.wait_for(election.id, ["tallied"], 60)
+
+    town.run(live())
+    found = {
+        (path.relative_to(town.cluster.folder).as_posix(), what)
+        for path, text in logs(town).items()
+        for what, spelling in seen.spellings()
+        if spelling in text
+    }
+    assert found == set()
+    assert HOME.encode() not in b"".join(logs(town).values()), "the network address of whoever cast"
+    everything = b"".join(logs(town).values())
+    assert b'"level": "debug"' in everything and b"ElectionClosed" in everything, "the logs are worth a search"
+
+
+def secret_part(data: bytes) -> bytes:
+    """Of a PEM file its middle: the beginning is the same in all."""
+    if not data.startswith(b"-----BEGIN"):
+        return data
+    text = b"".join(data.splitlines()[1:-1])
+    return text[len(text) // 2 :][:64]
+
+
+def note_tokens(seen: Seen, account: Any, when: str) -> None:
+    seen.add(f"access token, {when}", account.api.bearer.rpartition(".")[2])
+    seen.add(f"refresh token, {when}", account.refresh_token)
+    seen.add(f"device token, {when}", account._device)
+
+
+async def raw(town: Town, path: str, body: Any) -> None:
+    """A request to the first node from an address of its own, whatever comes of it."""
+    connector = aiohttp.TCPConnector(local_addr=(HOME, 0))
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    media = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+    async with aiohttp.ClientSession(connector=connector) as session:
+        url, headers = town.line.urls[0] + path, {"Content-Type": media}
+        async with session.post(url, data=data, headers=headers) as answer:
+            await answer.read()
