@@ -29,7 +29,7 @@ def test_everything_that_setup_asks_for_is_locked() -> None:
     assert asked - set(pins(LOCK.read_text())) == set()
 
 
-def test_the_environment_and_the_image_are_installed_by_hash() -> None:
+def test_the_environment_is_installed_by_hash_and_audited() -> None:
     assert "--require-hashes" in (ROOT / "Makefile").read_text()
     assert "make audit" in (ROOT / ".ci" / "run").read_text()
 
