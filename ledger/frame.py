@@ -5,10 +5,12 @@
 every kind has its own label, so a signature made for one purpose never fits another.
 """
 
+import struct
 from functools import lru_cache
 from hashlib import sha256
 
 LABEL_PREFIX = "ballot/v1/"
+_read_length = struct.Struct(">I").unpack_from
 
 
 class FrameError(ValueError):
@@ -39,17 +41,16 @@ def parse_frame(kind: str, data: bytes, count: int) -> list[bytes]:
     if not data.startswith(head):
         raise FrameError(f"not a {kind} frame of {count} fields")
     fields = []
-    position, end = len(head), len(data)
-    for _ in range(count):
-        start = position + 4
-        if start > end:
-            raise FrameError(f"{kind} frame ends inside a length")
-        position = start + int.from_bytes(data[start - 4 : start], "big")
-        if position > end:
-            raise FrameError(f"{kind} frame ends inside a field")
-        fields.append(data[start:position])
-    if position != end:
-        raise FrameError(f"{end - position} bytes after the {kind} frame")
+    position = len(head)
+    try:
+        for _ in range(count):
+            start = position + 4
+            position = start + _read_length(data, position)[0]
+            fields.append(data[start:position])
+    except struct.error:
+        raise FrameError(f"{kind} frame is cut short") from None
+    if position != len(data):
+        raise FrameError(f"{kind} frame announces {position} bytes and has {len(data)}")
     return fields
 
 
