@@ -114,7 +114,11 @@ EXAMPLE = {
     "closes_at": None,
 }
 LEADS = dict.fromkeys(
-    ("election", "amendElection", "addToRoll", "openElection", "closeElection", "cancelElection", "results"), _PATH
+    (
+        *("election", "amendElection", "addToRoll", "openElection", "closeElection", "cancelElection", "results"),
+        *("orderMail", "mail"),
+    ),
+    _PATH,
 )
 
 

@@ -51,7 +51,8 @@ class Limits:
             raise too_many(limit.count, reset)
 
 
-# KEYS: counters. ARGV: for each, the count it stands and its window in ms. Counts one guess on all, or on none.
+# KEYS: counters. ARGV: for each, the count it stands and its window in ms. Counts one guess on all, or on none. Gives
+# (the count that is reached, ms until its window ends), or zeros.
 _GUESS = """
 for place, name in ipairs(KEYS) do
     if tonumber(redis.call('GET', name) or '0') >= tonumber(ARGV[2 * place - 1]) then
@@ -94,9 +95,9 @@ class Guesses:
         if not names:
             return names
         arguments = [number for what in limited for number in _numbers(self._limits[what])]
-        stands, left_ms = await self._guess(keys=names, args=arguments)
-        if int(left_ms):
-            raise too_many(int(stands), str(max(1, -(-int(left_ms) // 1000))))
+        reached, left_ms = map(int, await self._guess(keys=names, args=arguments))
+        if reached:
+            raise too_many(reached, str(max(1, -(-left_ms // 1000))))
         return names
 
     async def right(self, names: list[str]) -> None:

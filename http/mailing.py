@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Literal, cast
 
 import msgspec
 from falcon.asgi import Request, Response
 from msgspec import UNSET, UnsetType
 
+from ..ledger.entry import decode_map
 from ..projections import mail_views
 from ..voting import commands as c
 from .describe import route
 from .elections import own_election
 from .parse import B64, answer, b64, b64_pattern, query_of, read_json, unb64
+from .problems import Refused
 from .services import Services, derive_id
 
 MOST_LISTED, LISTED = 1000, 200
 VOTER_BYTES = 16
-# A voter and the place of a kind in their order.
-Cursor = Annotated[str, msgspec.Meta(pattern=b64_pattern(VOTER_BYTES + 1))]
 
 Kind = Literal["invitation", "reminder", "issued"]
-KINDS = sorted(get_args(Kind))
 State = Literal["queued", "sending", "sent", "deferred", "bounced", "unknown"]
+# The last mail on the page before: its voter and its kind.
+Cursor = Annotated[
+    str, msgspec.Meta(pattern=f"{b64_pattern(VOTER_BYTES).removesuffix('$')}[.](invitation|reminder|issued)$")
+]
+
+
+class MailQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`cursor`: the `next` of the page before."""
+
+    kind: Kind | UnsetType = UNSET
+    state: State | UnsetType = UNSET
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_LISTED)] = LISTED
+    cursor: Cursor | UnsetType = UNSET
 
 
 class MailBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,43 +68,27 @@ class MailList(msgspec.Struct, frozen=True):
     next: str | None
 
 
-class MailQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`cursor`: the `next` of the page before."""
-
-    kind: Kind | UnsetType = UNSET
-    state: State | UnsetType = UNSET
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_LISTED)] = LISTED
-    cursor: Cursor | UnsetType = UNSET
-
-
-def _cursor(mail: mail_views.Mail) -> str:
-    return b64(mail.voter + bytes([KINDS.index(mail.kind)]))
-
-
-def _after(cursor: str) -> tuple[bytes, str]:
-    """(voter, kind) of the last mail on the page before."""
-    data = unb64(cursor)
-    return data[:VOTER_BYTES], KINDS[data[VOTER_BYTES] % len(KINDS)]
-
-
 class Mail:
     def __init__(self, services: Services) -> None:
         self._services = services
 
     @route(
         "orderMail",
-        "Invite or remind the voters on the roll",
+        "Mail an invitation or a reminder to the roll",
         "organiser",
         {202: MailList},
-        "UnknownElection NotOrganiser UnknownMail NotOpen RollEmpty MailInProgress TooSoon",
+        "UnknownElection NotOrganiser NotOpen RollEmpty MailInProgress TooSoon IdempotencyKeyReused",
         body=MailBody,
         appends=True,
+        example={"kind": "invitation"},
     )
     async def on_post(self, req: Request, resp: Response, election: bytes) -> None:
         services = self._services
         user = services.user(req)
         body = await read_json(req, MailBody, services.settings.max_body)
-        await services.submit(c.OrderMail(derive_id(req, user), election, user, body.kind))
+        recorded = await services.submit(c.OrderMail(derive_id(req, user), election, user, body.kind))
+        if decode_map(recorded.public)["kind"] != body.kind:
+            raise Refused("IdempotencyKeyReused", "mail of another kind was ordered under this Idempotency-Key")
         async with services.reading() as connection:
             counts = await mail_views.counts(connection, election)
         answer(resp, MailList([_count(found) for found in counts], [], None), 202)
@@ -104,17 +100,20 @@ class Mail:
         {200: MailList},
         "UnknownElection NotOrganiser",
         query=MailQuery,
+        etag=True,
     )
     async def on_get(self, req: Request, resp: Response, election: bytes) -> None:
         services = self._services
         user = services.user(req)
         query = query_of(req, MailQuery)
-        limit, kind, state = query.limit, query.kind or None, query.state or None
-        after = _after(query.cursor) if query.cursor else (b"", "")
+        limit = query.limit
+        voter, _, last = (query.cursor or "").partition(".")
         async with services.reading() as connection:
             await own_election(connection, election, user)
             counts = await mail_views.counts(connection, election)
-            page = await mail_views.page(connection, election, kind, state, after, limit + 1)
+            page = await mail_views.page(
+                connection, election, query.kind or None, query.state or None, (unb64(voter), last), limit + 1
+            )
             hidden = await services.private.many(connection, (mail.added_at for mail in page[:limit]))
         addresses = {
             (index, voter): address
@@ -127,7 +126,7 @@ class Mail:
             MailList(
                 [_count(found) for found in counts],
                 [_view(mail, addresses.get((mail.added_at, mail.voter))) for mail in page[:limit]],
-                None if more is None else _cursor(more),
+                None if more is None else f"{b64(more.voter)}.{more.kind}",
             ),
         )
 

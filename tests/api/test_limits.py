@@ -118,6 +118,21 @@ def test_a_client_an_account_and_a_device_stand_so_many_wrong_passwords(server: 
 
 
 @pytest.mark.cluster
+def test_a_guess_too_many_is_told_which_limit_it_met(server: EmbeddedRedis) -> None:
+    async def work(redis: Redis) -> None:
+        guesses = Guesses(redis, b"k", LIMITS)
+        for client, limit in (("one", "3"), ("two", "5")):
+            await guesses_left(guesses, "eve", client)
+            with pytest.raises(Refused) as caught:
+                await guesses.begin("eve", client)
+            assert caught.value.headers["RateLimit-Limit"] == limit
+            assert caught.value.headers["RateLimit-Remaining"] == "0"
+            assert caught.value.headers["RateLimit-Reset"] == caught.value.headers["Retry-After"]
+
+    with_redis(server.url, work)
+
+
+@pytest.mark.cluster
 def test_a_right_password_is_no_guess(server: EmbeddedRedis) -> None:
     async def work(redis: Redis) -> None:
         guesses = Guesses(redis, b"k", LIMITS)

@@ -17,6 +17,8 @@ from ballot.http.problems import REFUSALS, Refused
 from tests.api.test_app import ask, refusal
 from tests.support.services import StubLedger, make_deps
 
+MAIL = "/api/elections/AAAAAAAAAAAAAAAAAAAAAA/mail"
+
 
 @pytest.fixture(scope="module")
 def app() -> Application:
@@ -98,7 +100,7 @@ def test_every_post_that_appends_takes_an_idempotency_key_except_a_cast(describe
     with_key = {one["operationId"] for _, _, one in operations(described) if key in one["parameters"]}
     assert with_key == {
         *("draftElection", "amendElection", "addToRoll", "openElection", "closeElection", "cancelElection"),
-        *("issueCredential", "changePassword", "grantRole", "orderMail"),
+        *("orderMail", "issueCredential", "changePassword", "grantRole"),
     }
 
 
@@ -122,6 +124,11 @@ def test_only_answers_that_are_the_same_for_everybody_are_packed(app: Applicatio
         ("/api/elections", {"status": "null"}),
         ("/api/elections", {"cursor": "null"}),
         ("/api/elections", {"cursor": "AAAAAAAAAAB"}),
+        (MAIL, {"kind": "code"}),
+        (MAIL, {"state": "claimed"}),
+        (MAIL, {"limit": "1001"}),
+        (MAIL, {"cursor": "AAAAAAAAAAAAAAAAAAAAAA"}),
+        (MAIL, {"cursor": "AAAAAAAAAAAAAAAAAAAAAA.code"}),
     ],
 )
 def test_a_query_that_is_not_described_is_refused(path: str, query: dict[str, Any]) -> None:

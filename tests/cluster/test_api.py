@@ -102,6 +102,19 @@ def test_a_draft_sent_twice_under_one_key_is_one_draft_and_another_under_it_is_r
     town.run(run())
 
 
+def test_mail_ordered_twice_under_one_key_is_ordered_once_and_of_another_kind_refused(town: Town) -> None:
+    async def run() -> None:
+        election = await town.draft([])
+        await town.organiser.upload_roll(election, ["mailed@example.org"])
+        path, organiser = f"/api/elections/{b64(election)}/mail", town.organiser_account
+        for kind, status in (("invitation", 202), ("invitation", 202), ("reminder", 422)):
+            told = await ask(town, "POST", path, organiser, body={"kind": kind}, Idempotency_Key="once")
+            assert told.status == status, told.body
+        assert told.json["refusal"] == "IdempotencyKeyReused"
+
+    town.run(run())
+
+
 def test_whoever_shows_a_ledger_index_reads_what_they_wrote_at_any_node(town: Town) -> None:
     async def run() -> None:
         organiser = town.organiser_account

@@ -96,6 +96,25 @@ def test_an_organiser_sees_every_voters_mail_and_nobody_else_does(town: Town) ->
     town.run(look())
 
 
+def test_mail_is_listed_in_pages(town: Town) -> None:
+    async def look() -> None:
+        election = await town.draft([])
+        await town.organiser.upload_roll(election, [f"paged{n}@example.org" for n in range(5)])
+        api, path = town.organiser_account.api, f"/api/elections/{b64(election)}/mail"
+        await town.organiser.mail(election, "invitation")
+        assert await settled(town, election, 5) == {"sent": 5}
+        listed: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            asked = f"{path}?limit=2&kind=invitation&state=sent" + (f"&cursor={cursor}" if cursor else "")
+            page = (await api.ask("GET", asked)).json()
+            listed += [mail["email"] for mail in page["mail"]]
+            cursor = page["next"]
+        assert sorted(listed) == [f"paged{n}@example.org" for n in range(5)]
+
+    town.run(look())
+
+
 def test_a_voter_is_told_of_a_credential_and_mail_that_comes_back_is_noted(town: Town) -> None:
     async def vote() -> None:
         voters = [await town.voter() for _ in range(2)]

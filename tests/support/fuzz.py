@@ -19,7 +19,7 @@ from pathlib import Path
 from ballot.client.account import Account
 from ballot.client.api import b64
 from ballot.cluster import Cluster
-from tests.support.town import Town
+from tests.support.town import FRUIT, Town
 
 MOST_UNAVAILABLE = 5
 # 400 is not among them: what the document allows may be refused for what it means, never for its shape.
@@ -96,9 +96,12 @@ async def _settle(town: Town) -> Village:
     cancelled = await town.draft([voter])
     await town.organiser.close(closed.id)
     await admin.api.ask("POST", f"/api/elections/{b64(cancelled)}/cancel", {})
+    scheduled = await town.organiser.draft("Next century", [FRUIT], opens_at="2100-01-01T00:00:00Z")
+    await town.organiser.upload_roll(scheduled, [voter.account.email])
+    await town.organiser.open(scheduled)
     drafts = [await town.draft([voter]) for _ in range(3)] + [await town.draft([])]
     await town.caught_up()
-    elections = [b64(one) for one in (open_one.id, closed.id, cancelled, *drafts)]
+    elections = [b64(one) for one in (open_one.id, closed.id, cancelled, scheduled, *drafts)]
     return Village(town, admin, voter.account, elections, town.cluster.nodes[0].log.stat().st_size)
 
 
