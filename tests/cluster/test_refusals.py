@@ -180,7 +180,8 @@ def test_a_ballot_for_another_election_is_refused(polls: Polls) -> None:
         moved = frame("cast", polls.election.eid, *parse_frame("cast", cast, 5)[1:])
         return await polls.post(frame("ballot", moved, signature))
 
-    assert polls.town.run(attempt()) == (422, "BadCredential")
+    # Its number sealed to the other election's trustee may by chance be above this one's modulus, which is seen first.
+    assert polls.town.run(attempt()) in ((422, "BadCredential"), (422, "BadEnvelope"))
 
 
 def test_a_cast_before_opening_or_after_the_close_is_refused(polls: Polls) -> None:
