@@ -129,8 +129,14 @@ class Clock:
         self._agree()
 
     def forget(self) -> None:
-        """Leadership changed: old samples say nothing about the peers any more, the last correction stays."""
+        """Leadership changed: old samples say nothing about the peers any more, the last correction stays.
+
+        One beyond the bound is measured anew before anything rests on it: its node would hand over at once, and if the
+        clock has long been set right, with it everybody in turn.
+        """
         self._samples.clear()
+        if self._voters > 1 and abs(self._correction_us) > self.bound_us:
+            self._synchronised = False
 
     @property
     def correction_us(self) -> int:

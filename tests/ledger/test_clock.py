@@ -140,6 +140,27 @@ def test_a_change_of_leader_forgets_the_samples_and_keeps_the_correction() -> No
     assert own.correction_for(2) is None
 
 
+def test_a_new_leader_with_a_correction_beyond_the_bound_measures_before_it_gives_up() -> None:
+    """Its clock may have been set right since: else all who once were wrong would hand over to each other for ever."""
+    own = seen(HOUR, HOUR)
+    assert own.out_of_bound
+    own.forget()
+    assert not own.synchronised
+    assert not own.out_of_bound
+    own.observe(2, Sample(0, 100))
+    own.observe(3, Sample(0, 100))
+    assert own.synchronised
+    assert own.correction_us == 0
+
+
+def test_a_new_leader_whose_clock_still_is_wrong_gives_up_once_it_has_measured() -> None:
+    own = seen(HOUR, HOUR)
+    own.forget()
+    own.observe(2, Sample(HOUR, 100))
+    own.observe(3, Sample(HOUR, 100))
+    assert own.out_of_bound
+
+
 def test_all_clocks_agree_once_corrected() -> None:
     leader = seen(500, -40)
     corrected = [

@@ -129,6 +129,7 @@ class World:
         stalled = node.core.write_ticks > node.core.config.stall_ticks
         self.count["transfers off a stalled disk"] += stalled and leadership.transfer_ticks == 1
         clock = node.clock
+        clock.follow(node.id, node.core.log.conf.voters)
         if node.ticks % MEASURE_EVERY == 0 or not clock.synchronised:
             for peer in node.core.log.conf.everyone:
                 other = self.nodes[peer]
