@@ -1,12 +1,14 @@
 """The language for what is made of the log: processes that apply it in PostgreSQL and sign their tree.
 
 It has the commands of the storage language, too. The log is an election's, from the first account to the last
-attestation; `record` puts its first entries, committed, into the table.
+attestation; `record` puts its first entries, committed, into the table. An entry is named by its number, or by its kind
+and its number among those: BallotCast:35.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from functools import cache
 from itertools import count
@@ -27,6 +29,7 @@ from ballot.ledger.table import LogTable
 from ballot.projections.machine import ElectionMachine
 from ballot.voting.tables import TABLES, Key, Row
 from tests.support.chain import ORIGIN, chain, genesis
+from tests.support.invariants import require
 from tests.support.keys import long_key, node_key, real_members
 from tests.support.life import Ledger, Life, State
 from tests.support.storage import Died, Outbox, Process, Storage
@@ -34,6 +37,7 @@ from tests.support.stores import VAULT, PostgresStore, Table, forget_locks
 
 TIME_FIELD = 2  # Of an entry's header.
 PATIENCE_S = 20.0
+FEWEST_STATEMENTS = 5
 VOTERS = 70
 
 
@@ -64,6 +68,7 @@ class Applying(Storage):
 
     def __init__(self, server: EmbeddedPostgres) -> None:
         super().__init__(PostgresStore(server, whole_log()[0]))
+        self._by_kind = False
 
     def _make_node(self, name: str, options: NodeSettings, table: Table) -> Node:
         """A node with tables and tree, and without what needs a network or a clock."""
@@ -82,13 +87,32 @@ class Applying(Storage):
         for work in (node.applier.run(), node.notes.run()):
             node.spawn(work)
 
+    def _describe_start(self, node: Node) -> str:
+        return f"the log to {self._name(node.core.log.last_index)}, applied {self._name(node.applier.applied)}"
+
+    def _name(self, index: int) -> str:
+        if not self._by_kind or not index:
+            return str(index)
+        kinds = [entry.kind for entry in whole_log()[:index]]
+        return f"{kinds[-1]}:{kinds.count(kinds[-1])}"
+
+    def explain(self, error: Exception) -> str:
+        return re.sub(r"(?<=entry )\d+", lambda found: self._name(int(found[0])), super().explain(error))
+
+    def _find(self, name: str) -> int:
+        kind, colon, number = name.partition(":")
+        if not colon:
+            return int(name)
+        self._by_kind = True
+        return [entry.index for entry in whole_log() if entry.kind == kind][int(number) - 1]
+
     def record(self, last: str) -> None:
         """record LAST: entries up to LAST are in the table, committed. No process goes on that ran before."""
-        self._do(self._record(int(last), commit=True))
+        self._do(self._record(self._find(last), commit=True))
 
     def add(self, last: str) -> None:
         """add LAST: the same, but not committed."""
-        self._do(self._record(int(last), commit=False))
+        self._do(self._record(self._find(last), commit=False))
 
     async def _record(self, last: int, *, commit: bool) -> None:
         table = LogTable(self.store.dsn, VAULT)
@@ -97,10 +121,7 @@ class Applying(Storage):
         hard = HardState(1, 1, last if commit else durable.hard.commit)
         await table.write(Write(1, hard, 0, whole_log()[held:last], True))
         await table.close()
-        if not commit:
-            self.lines.append(f"{last} entries are there, {hard.commit} of them committed")
-            return
-        self.lines.append(f"{last} entries are recorded, the last a {whole_log()[last - 1].kind}")
+        self.lines.append(f"the log goes to {self._name(last)}, committed to {self._name(hard.commit)}")
 
     # -- applying
 
@@ -115,7 +136,7 @@ class Applying(Storage):
         elif process.has_failed:
             await self._show_end(process)
         else:
-            self.lines.append(f"{process.name} has applied {process.node.applier.applied}")
+            self.lines.append(f"{process.name} has applied {self._name(process.node.applier.applied)}")
 
     async def _waits(self, process: Process) -> bool:
         """Whether it waits for another's lock, or for its COMMIT; False once it has applied all, or has ended."""
@@ -140,16 +161,17 @@ class Applying(Storage):
     def kill_everywhere(self, name: str) -> None:
         """kill-everywhere NAME: applies what is committed, killed after each statement of the batch and started again.
 
-        Says how far the tables were, and whether they were each time those of a fresh replay up to there.
+        Until the one after whose last statement, its COMMIT, the tables have moved.
         """
         before = self._position()
         for statements in count():
             self._do(self._kill(name, statements))
             if self._position() != before or self._differences():
                 break
-        self.lines.append(f"{name}, killed after 0 to {statements - 1} statements, has left nothing: at {before}")
-        self.lines.append(f"{name}, killed after {statements}, its COMMIT the last:")
+        self.lines.append(f"{name}, killed after any of its statements but COMMIT, has left nothing")
+        self.lines.append(f"{name}, killed after COMMIT:")
         self.views()
+        require(statements >= FEWEST_STATEMENTS, f"the batch had {statements} statements only")
 
     async def _kill(self, name: str, statements: int) -> None:
         shown = len(self.lines)
@@ -215,7 +237,7 @@ class Applying(Storage):
         """views: whether the tables are what a fresh replay makes of the log up to their position."""
         different = self._differences()
         truth = f"NOT those of a fresh replay: {', '.join(different)}" if different else "those of a fresh replay"
-        self.lines.append(f"the tables are at {self._position()}, {truth}")
+        self.lines.append(f"the tables are at {self._name(self._position())}, {truth}")
 
     def _position(self) -> int:
         [(position,)] = self.store.ask("select index from ledger_applied")

@@ -208,10 +208,15 @@ MUTATIONS = [
     Mutation(
         "trap-13-applied-twice",
         "ledger/applier.py",
+        "        async with self._connection.pipeline():\n"
+        "            cursor = self._connection.cursor()\n"
         '            await cursor.execute("BEGIN", prepare=False)\n'
         "            # First of all: should an earlier process of this node still be at it, whoever is second fails.\n"
         '            await cursor.execute("select ledger_apply(%b, %b)", (self.applied, last))\n',
-        '            await cursor.execute("select ledger_apply(%b, %b)", (self.applied, last))\n'
+        # Not merely before BEGIN: a pipeline is one transaction, and BEGIN takes in what came before.
+        '        await self._connection.execute("select ledger_apply(%b, %b)", (self.applied, last))\n'
+        "        async with self._connection.pipeline():\n"
+        "            cursor = self._connection.cursor()\n"
         '            await cursor.execute("BEGIN", prepare=False)\n',
     ),
     Mutation(

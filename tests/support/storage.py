@@ -152,7 +152,7 @@ class Storage(Script):
         shutil.rmtree(self._folder)
 
     def explain(self, error: Exception) -> str:
-        return super().explain(error).replace(f"{self._folder}/", "")
+        return describe(error).replace(f"{self._folder}/", "")
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)
@@ -181,11 +181,13 @@ class Storage(Script):
             raise
         else:
             process.standing = frozenset(made._tasks)
-            core, epoch = made.core, made.table.epoch
-            self.lines.append(
-                f"{name} starts: epoch {epoch}, incarnation {core.config.incarnation}, term {core.term}"
-                f" vote {core.vote} commit {core.commit} last {core.log.last_index}/{core.log.last_term}"
-            )
+            self.lines.append(f"{name} starts: {self._describe_start(made)}")
+
+    def _describe_start(self, node: Node) -> str:
+        core, epoch = node.core, node.table.epoch
+        hard = f"term {core.term} vote {core.vote} commit {core.commit}"
+        last = f"last {core.log.last_index}/{core.log.last_term}"
+        return f"epoch {epoch}, incarnation {core.config.incarnation}, {hard} {last}"
 
     def _make_node(self, name: str, options: NodeSettings, table: Table) -> Node:
         """A node of which only the parts around its log table are real."""
@@ -289,11 +291,12 @@ class Storage(Script):
 
     async def _show_end(self, process: Process) -> None:
         error = process.node.failed.exception()
-        if isinstance(error, Died) and error.__context__ is not None:
-            self.lines.append(f"{process.name} ends itself: the write failed: {describe(error.__context__)}")
+        assert isinstance(error, Exception)
+        if isinstance(error, Died) and isinstance(error.__context__, Exception):
+            reason = f"the write failed: {self.explain(error.__context__)}"
         else:
-            assert error is not None
-            self.lines.append(f"{process.name} ends itself: {describe(error)}")
+            reason = self.explain(error)
+        self.lines.append(f"{process.name} ends itself: {reason}")
         await self._end(process.name)
 
     # -- the whole way of a message
