@@ -42,11 +42,11 @@ demo: $(STAMP) ## run a whole election on a three-node cluster (BALLOTS=1000 set
 up: $(STAMP) ## start a three-node cluster on this machine, with its own PostgreSQL and Redis
 	$(BIN)/ballot up
 
-test: lint ## check style and types, then run every test
-	$(BIN)/python -m pytest
+test: lint unit ## check style and types, then run every test
+	$(BIN)/python -m pytest -m 'cluster or demo or chaos'
 
-unit: $(STAMP) ## run the quick tests, which start no server
-	$(BIN)/python -m pytest -m 'not cluster and not demo and not chaos'
+unit: $(STAMP) ## run the quick tests, which start no server, on all cores
+	$(BIN)/python -m pytest -n auto -m 'not cluster and not demo and not chaos'
 
 cluster-test: $(STAMP) ## run the tests that start real servers
 	$(BIN)/python -m pytest -m 'cluster or chaos'
