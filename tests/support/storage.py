@@ -167,7 +167,12 @@ class Storage(Script):
         if name in self._processes:
             await self._end(name)
         options = settings(node, self._state_file(node))
-        made = self._make_node(name, options, await self.store.table(name))
+        table = await self.store.table(name)
+        try:
+            made = self._make_node(name, options, table)
+        except Amnesia:
+            await self.store.end(name)
+            raise
         made.failed = asyncio.get_running_loop().create_future()
         self._processes[name] = process = Process(name, made)
         try:
