@@ -33,7 +33,11 @@ def test_a_line_says_when_what_where_and_who() -> None:
     }
 
 
-@pytest.mark.parametrize("value", [b"\xff\0", {1, 2}, object(), {"a": b"b"}, {1: 2}, "a\nb\u2028c", None], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [b"\xff\0", {1, 2}, pytest.param(object(), id="object"), {"a": b"b"}, {1: 2}, "a\nb\u2028c", None],
+    ids=repr,
+)
 def test_any_value_makes_one_line_of_json(value: object) -> None:
     text = line(value=value)
     assert text.splitlines() == [text]
