@@ -72,7 +72,7 @@ class Operation:
     example: Any = None
     description: str = ""
 
-    @property
+    @cached_property
     def offers(self) -> tuple[str, ...]:
         """The media types of its answers."""
         return tuple(media_of(body) for body in self.answers.values() if body is not None)

@@ -102,6 +102,7 @@ class Lifespan:
     async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         deps = self._services.deps
         await self._services.outbox.drain(DRAIN_S)
+        await self._services.mutex.close()
         deps.ledger.close()
         await deps.db.close()
         await deps.redis.aclose()

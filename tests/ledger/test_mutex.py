@@ -33,6 +33,7 @@ def test_two_blocks_of_one_name_run_one_after_the_other(server: EmbeddedRedis) -
                 most = max(most, inside)
                 await asyncio.sleep(0.03)
                 inside -= 1
+            await mutex.close()
 
         await asyncio.gather(*(block(Mutex(redis)) for _ in range(5)))
         assert most == 1
@@ -45,6 +46,7 @@ def test_blocks_of_different_names_do_not_wait(server: EmbeddedRedis) -> None:
         mutex = Mutex(redis, wait_s=0.2)
         async with mutex.hold("one"), mutex.hold("two"):
             pass
+        await mutex.close()
 
     with_redis(server.url, work)
 
@@ -60,6 +62,7 @@ def test_a_lock_held_by_another_is_refused_by_name_after_a_while(server: Embedde
             assert 0.15 < monotonic() - began < 1.5
         async with mutex.hold("one"):
             pass
+        await mutex.close()
 
     with_redis(server.url, work)
 
@@ -72,6 +75,7 @@ def test_an_error_in_the_block_comes_out_and_the_lock_is_free_again(server: Embe
                 raise ZeroDivisionError
         async with mutex.hold("one"):
             pass
+        await mutex.close()
 
     with_redis(server.url, work)
 
@@ -81,8 +85,11 @@ def test_a_lock_that_runs_out_is_logged_and_no_error(server: EmbeddedRedis, capl
         mutex = Mutex(redis, hold_s=0.1)
         async with mutex.hold("one"):
             await asyncio.sleep(0.2)
-            async with Mutex(redis, wait_s=0.1).hold("one"):
+            other = Mutex(redis, wait_s=0.1)
+            async with other.hold("one"):
                 pass
+            await other.close()
+        await mutex.close()
 
     with_redis(server.url, work)
     assert "lock lost before its block ended" in caplog.text
@@ -141,6 +148,29 @@ def test_locks_are_told_by_kind_and_node_and_never_by_name(server: EmbeddedRedis
             assert [(kind, node) for kind, node, _ in held] == [("cast", 1), ("credential", 2)]
             assert all(0 < left <= 15_000 for _, _, left in held)
             assert len(await first.held(1)) == 1
+        await first.close()
+        await second.close()
         assert await first.held(10) == []
+
+    with_redis(server.url, work)
+
+
+def test_locks_asked_for_at_once_share_round_trips(server: EmbeddedRedis) -> None:
+    async def work(redis: Redis) -> None:
+        mutex = Mutex(redis)
+        async with mutex.hold("warm"):
+            pass
+        await mutex.close()
+        before = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+
+        async def block(number: int) -> None:
+            async with mutex.hold(f"vote {number}"):
+                await asyncio.sleep(0.05)
+
+        await asyncio.gather(*map(block, range(50)))
+        await mutex.close()
+        assert await redis.keys("lock:*") == []
+        calls = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - before
+        assert calls < 50, "two round trips a vote would be a hundred"
 
     with_redis(server.url, work)
