@@ -9,7 +9,7 @@ UV := 0.13.9
 PIP_AUDIT := 2.10.1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test unit cluster-test docs-test fuzz-api mutations sim chaos fuzz swarm-test bench lock audit \
+.PHONY: help venv demo up test unit cluster-test docs-test fuzz-api mutations sim chaos load fuzz swarm-test bench lock audit \
 	lint fmt clean
 
 help: ## list the targets
@@ -67,8 +67,12 @@ sim: $(STAMP) ## simulate whole clusters under faults (SEEDS=1000 STEPS=2000 FIR
 chaos: $(STAMP) ## hurt a real cluster while clients cast (SECONDS=600 SEED=1; as root also its links and a disk)
 	$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
+load: $(STAMP) ## ask three times what a real cluster can take (SECONDS=600) and see what becomes of every ballot
+	$(BIN)/python -m tests.load $(if $(SECONDS),--seconds $(SECONDS))
+
 swarm-test: $(STAMP) ## build the image, run and hurt the stack in a real Docker Swarm (as root, where no daemon runs)
 	$(BIN)/python -m tests.swarm
+
 fuzz: $(STAMP) ## fuzz every parser of outside bytes, guided by coverage (SECONDS=60 each, TARGETS="ballot export")
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
 		{ echo "atheris has no wheel for this Python: the property tests of make unit stand alone" >&2; exit 1; }

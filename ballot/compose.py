@@ -55,6 +55,8 @@ def _app_settings(settings: Settings) -> AppSettings:
         mail_sender=settings.mail_from,
         mailbox=settings.mailbox,
         mutex=settings.mutex,
+        votes_per_second=settings.votes_per_second,
+        at_once=settings.at_once,
         trust_forwarded=settings.trust_forwarded,
         turnout_s=settings.turnout_s,
     )

@@ -48,6 +48,8 @@ class Settings:
     log_level: str
     clock_offset_us: int
     mutex: bool
+    votes_per_second: int
+    at_once: int
     auth_per_client: int
     trust_forwarded: bool
     drills: bool
@@ -222,6 +224,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         log_level=log_level,
         clock_offset_us=number("CLOCK_OFFSET_US", 0),
         mutex=number("MUTEX", 1) == 1,
+        votes_per_second=number("VOTES_PER_SECOND", 0, least=0),
+        at_once=number("AT_ONCE", 200, least=1),
         auth_per_client=number("AUTH_PER_CLIENT", 100),
         trust_forwarded=number("TRUST_FORWARDED", 0) == 1,
         drills=number("DRILLS", 0) == 1,

@@ -35,8 +35,8 @@ def configure(level: str = "info", **always: object) -> None:
     """Sends every log line to standard output; `always` is put into each."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(**always))
-    # Nothing of this is in a line, and finding it out takes half of what a line costs (the logging HOWTO, Optimization).
-    logging._srcfile = None  # type: ignore[attr-defined]
+    # Nothing of this is in a line, and finding it out takes half of its time (logging HOWTO, Optimization).
+    logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("asyncio").setLevel("WARNING")

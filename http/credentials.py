@@ -41,7 +41,7 @@ class Credential:
         "user",
         {200: IssuedView, 201: IssuedView},
         "UnknownElection ElectionNotOpen ElectionClosed ElectionCancelled NotOnRoll WrongIdentityKey BadSignature "
-        "BadRequest AlreadyIssued VoteInProgress",
+        "BadRequest AlreadyIssued VoteInProgress Overloaded",
         body=CredentialBody,
         appends=True,
     )
@@ -49,9 +49,10 @@ class Credential:
         services = self._services
         voter = services.user(req)
         body = await read_json(req, CredentialBody, services.settings.max_body)
-        opened, elector = await self._look(election, voter)
-        async with services.mutex.hold(f"credential:{b64(opened.eid)}:{b64(voter)}"):
-            issued = await self._issue(opened, elector, voter, body)
+        with services.gate:
+            opened, elector = await self._look(election, voter)
+            async with services.mutex.hold(f"credential:{b64(opened.eid)}:{b64(voter)}"):
+                issued = await self._issue(opened, elector, voter, body)
         # The leader sees it in the log and mails the voter a note.
         # What consensus recorded, never what was computed here: an uncommitted signature leaves no node.
         blind_sig = decode_map(issued.public)["blind_sig"]

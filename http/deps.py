@@ -39,7 +39,8 @@ class Settings:
     """`limits`: how often one client may ask in /api/auth; how many wrong passwords an account stands from one client
     address, from all that are strangers to it, and from one device that is not; after how many wrong codes the codes of
     an address get longer. `votes_per_second` is what
-    one worker takes of casts from everybody together, 0 for no limit. `trust_forwarded` takes a client's address from
+    one worker takes of casts from everybody together, 0 for no limit; `at_once` how many ballots and credentials it has
+    under way. `trust_forwarded` takes a client's address from
     the last X-Forwarded-For, for nodes behind a proxy of their own. `turnout_s`: in which steps events tell turnout.
     """
 
@@ -54,6 +55,7 @@ class Settings:
     mailbox: Path | None = None
     mutex: bool = True
     votes_per_second: int = 0
+    at_once: int = 200
     trust_forwarded: bool = False
     turnout_s: int = 20
     max_body: int = 64 * 1024

@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
+from types import TracebackType
 
 from falcon.asgi import Response
 from redis.asyncio import Redis
@@ -139,3 +140,19 @@ class Bucket:
         if self._level < 1:
             raise too_many(self._rate, "1")
         self._level -= 1
+
+
+class Gate:
+    """At most `most` are let in at once, in this process. One more is turned away: a queue would only make all wait."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._free = most
+
+    def __enter__(self) -> None:
+        """Raises Refused(Overloaded)."""
+        if not self._free:
+            raise Refused("Overloaded", f"{self._most} requests are under way here already")
+        self._free -= 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._free += 1

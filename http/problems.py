@@ -97,6 +97,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "HeadersTooLarge": (431, "There are too many headers, or too large ones"),
     "InternalError": (500, "Something went wrong here"),
     "UnknownTransferCoding": (501, "The transfer coding is not known here"),
+    "Overloaded": (503, "Too much is asked at once"),
     "TooManyConnections": (503, "Too many connections"),
     "Unavailable": (503, "The ledger does not answer now"),
     "VoteInProgress": (503, "The same request is in progress"),
@@ -176,7 +177,7 @@ async def answer_error(req: Request, resp: Response, error: Exception, params: M
         log.error("a refusal that its route does not describe", extra={"refusal": refused.refusal})
     if refused.status == 500:
         log.error("unforeseen error", exc_info=error, extra={"route": req.uri_template})
-    elif refused.status == 503:
+    elif refused.status == 503 and refused.refusal != "Overloaded":
         log.warning("unavailable", extra={"route": req.uri_template, "reason": str(error)})
 
 

@@ -21,7 +21,7 @@ from ..voting.commands import AnyCommand, encode_command
 from .codes import Codes
 from .deps import Deps
 from .devices import Devices
-from .limits import Bucket, Guesses, Limits
+from .limits import Bucket, Gate, Guesses, Limits
 from .opened import OpenedElections
 from .passwords import Passwords
 from .position import Position
@@ -49,6 +49,7 @@ class Services:
         self.guesses = Guesses(deps.redis, deps.otp_key, settings.limits)
         self.devices = Devices(deps.otp_key)
         self.casts = Bucket(settings.votes_per_second)
+        self.gate = Gate(settings.at_once)
         self.passwords = Passwords(settings.bcrypt_cost)
         self.outbox = Outbox(deps.mailer, settings.mail_sender)
         self.mutex = Mutex(deps.redis, node=settings.node, enabled=settings.mutex)

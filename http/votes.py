@@ -114,7 +114,7 @@ class Votes:
         "nobody",
         {200: CastView, 201: CastView},
         "MalformedBallot UnknownElection WrongElection ElectionNotOpen ElectionClosed ElectionCancelled "
-        "AlreadyCast WeakKey BadEnvelope BadCredential BadSignature TooLarge VoteInProgress",
+        "AlreadyCast WeakKey BadEnvelope BadCredential BadSignature TooLarge VoteInProgress Overloaded",
         body=CastBody,
         media=(OCTETS, JSON),
         limited=True,
@@ -124,6 +124,12 @@ class Votes:
         services = self._services
         services.casts.take()
         body = await self._body(req)
+        with services.gate:
+            cast = await self._record(body)
+        answer(resp, _receipt_view(cast), 201 if cast.new else 200)
+
+    async def _record(self, body: bytes) -> Answer:
+        services = self._services
         try:
             ballot = parse_ballot(body)
         except BallotError as error:
@@ -131,8 +137,7 @@ class Votes:
         opened = await services.opened.by_eid(ballot.eid)
         check_ballot(opened, ballot)
         async with services.mutex.hold(f"cast:{b64(ballot.eid)}:{b64(ballot.bid)}"):
-            cast = await services.submit(c.CastBallot(opened.election, body), receipt=True)
-        answer(resp, _receipt_view(cast), 201 if cast.new else 200)
+            return await services.submit(c.CastBallot(opened.election, body), receipt=True)
 
     async def _body(self, req: Request) -> bytes:
         media = media_type(req)

@@ -139,7 +139,10 @@ class Mutex:
             return False
         until = monotonic() + self._wait_s
         try:
-            while not (taken := await self._steps.ask(key, token, self._hold_ms)) and monotonic() + RETRY_S < until:
+            while True:
+                taken = await self._steps.ask(key, token, self._hold_ms)
+                if taken or monotonic() + RETRY_S >= until:
+                    break
                 await asyncio.sleep(RETRY_S)
         except (RedisError, OSError, TimeoutError) as error:
             self._failed("lock not taken", error)

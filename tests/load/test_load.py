@@ -1,0 +1,17 @@
+"""A short run of what `make load` does for ten minutes."""
+
+import json
+
+import pytest
+
+from tests.load.run import run_load
+
+pytestmark = pytest.mark.chaos
+
+
+def test_too_much_is_turned_away_and_nothing_acknowledged_is_lost() -> None:
+    outcome = run_load(8)
+    assert outcome.violations == [], json.dumps(outcome.fields())
+    assert outcome.answers["503"] > outcome.answers["201"] / 4, "there was no overload"
+    assert outcome.answers["201"] > 0
+    assert outcome.afterwards > 0.3 * outcome.sustainable
