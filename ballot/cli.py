@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 from rich.console import Console
@@ -18,10 +17,10 @@ from . import __version__
 from .config import ConfigError, Settings, read_settings
 from .drill_cli import drill
 from .logs import configure
+from .operator_cli import operator
 from .replay.cli import replay
 
 ROTATED = ("jwt", "otp", "data_key", "redis", "ca", "gateway", "smtp", "tls", "postgres", "signing")
-MOST_MESSAGE = 1 << 20
 DATA_HELP = "Where keys, databases and logs of the cluster are kept."
 
 
@@ -347,46 +346,6 @@ def demo(ballots: int, seed: int, keep: bool) -> None:
     sys.exit(status)
 
 
-@main.group()
-def operator() -> None:
-    """What only the operator of a node may do, on the node's own machine."""
-
-
-@operator.command("grant")
-@click.argument("email")
-@click.argument("role", type=click.Choice(["admin", "organiser", "trustee"]))
-def operator_grant(email: str, role: str) -> None:
-    """Give the confirmed account of EMAIL a ROLE (uses this node's environment, like `ballot node`)."""
-    from .operator import OperatorError, grant_role
-
-    try:
-        asyncio.run(grant_role(_settings(), email, role))
-    except OperatorError as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(f"{email} is {role}")
-
-
-@operator.command("bounce")
-@click.argument("message", type=click.File("rb"), default="-")
-def operator_bounce(message: BinaryIO) -> None:
-    """Note in the log that a mail to a voter came back. MESSAGE is the mail server's notification, or standard input.
-
-    Made to be run by the mail server for whatever arrives at BALLOT_MAIL_FROM, with this node's environment. Exit
-    status 0 also for mail that is no such notification.
-    """
-    from .ledger.submit import Unavailable
-    from .mail.bounce import NoBounce, read_bounce
-    from .operator import OperatorError, record_bounce
-
-    try:
-        index = asyncio.run(record_bounce(_settings(), read_bounce(message.read(MOST_MESSAGE))))
-    except NoBounce as error:
-        click.echo(f"nothing noted: {error}")
-    except (OperatorError, Unavailable) as error:
-        raise click.ClickException(str(error)) from error
-    else:
-        click.echo(f"noted, entry {index}")
-
-
 main.add_command(drill)
+main.add_command(operator)
 main.add_command(replay)

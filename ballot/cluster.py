@@ -24,7 +24,7 @@ from .embedded_programs import make_postgres_folder
 from .keys import GENESIS_FILE, add_node_keys, init_keys, load_genesis
 from .ledger.client import LedgerClient
 from .ledger.entry import Entry
-from .operator import grant_role
+from .operator import change_role
 from .serve import http_command, node_command, stop_all
 
 START_TIMEOUT_S = 60.0
@@ -195,7 +195,7 @@ class Cluster:
 
     async def grant(self, email: str, role: str) -> None:
         """What the operator does at a node's own socket. Raises OperatorError."""
-        await grant_role(self.nodes[0].settings, email, role)
+        await change_role(self.nodes[0].settings, email, role)
 
     def stop(self) -> None:
         for node in self.nodes:

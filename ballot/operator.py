@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -26,8 +27,11 @@ class OperatorError(Exception):
     """It was refused, or there is no such account; the message says which."""
 
 
-async def grant_role(settings: Settings, email: str, role: str) -> None:
-    """Grants `role` (admin, organiser, trustee) to the confirmed account. Raises OperatorError, Unavailable."""
+async def change_role(settings: Settings, email: str, role: str, *, grant: bool = True) -> None:
+    """Gives `role` (admin, organiser, trustee) to the confirmed account, or takes it away.
+
+    Raises OperatorError, Unavailable.
+    """
     try:
         tag = settings.vault().address_tag(normal_address(email))
     except BadAddress as error:
@@ -41,7 +45,8 @@ async def grant_role(settings: Settings, email: str, role: str) -> None:
         raise OperatorError(f"{email} has no confirmed account")
     client = LedgerClient(settings.socket)
     try:
-        _accepted(await client.submit(c.encode_command(c.GrantRole(bytes(row[0]), role, b""))))
+        command = (c.GrantRole if grant else c.WithdrawRole)(secrets.token_bytes(16), bytes(row[0]), role, b"")
+        _accepted(await client.submit(c.encode_command(command)))
     finally:
         client.close()
 

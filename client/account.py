@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .api import Api, unb64
+from .api import Api, b64, unb64
 
 # Gives the next code e-mailed to an address that it has not given before.
 Codes = Callable[[str], Awaitable[str]]
@@ -54,6 +54,12 @@ class Account:
         reply = await self.api.ask("POST", "/api/auth/password/reset", fields)
         self._device = str(reply.json()["device"])
         self._password = new
+
+    async def enrol_identity(self, n: bytes, proof: bytes) -> None:
+        """Enrols a key; `proof` is PSS(identity, F(identity-key, id, n)). Raises Refused, NoAnswer."""
+        # The password counts only where another key is in force.
+        fields = {"n": b64(n), "signature": b64(proof), "password": self._password}
+        await self.api.ask("PUT", "/api/auth/identity-key", fields)
 
     async def me(self) -> dict[str, Any]:
         """{id, email, roles, identity_key}. Raises Refused, NoAnswer."""

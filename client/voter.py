@@ -50,9 +50,7 @@ class Voter:
     async def enrol(self) -> None:
         """Enrols the identity key, made at the first call. Raises Refused, NoAnswer."""
         identity = await self._identity()
-        signature = vote.identity_proof(identity, self.account.id)
-        fields = {"n": b64(rsa.modulus(identity)), "signature": b64(signature)}
-        await self.account.api.ask("PUT", "/api/auth/identity-key", fields)
+        await self.account.enrol_identity(rsa.modulus(identity), vote.identity_proof(identity, self.account.id))
 
     async def fetch_election(self, election: bytes) -> vote.Election:
         """The open election with this id, checked against the log. Raises Untrusted, Refused, NoAnswer, NotReady."""

@@ -70,7 +70,8 @@ class Stage:
     async def organiser(self) -> Organiser:
         if self._organiser is None:
             account = self._organiser = await self.account("organiser")
-            answer = await self.ledger.submit(c.encode_command(c.GrantRole(account.id, "organiser", b"")))
+            grant = c.GrantRole(secrets.token_bytes(16), account.id, "organiser", b"")
+            answer = await self.ledger.submit(c.encode_command(grant))
             account.api.index = max(account.api.index, answer.index)
         return Organiser(self._organiser.api)
 

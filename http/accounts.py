@@ -21,7 +21,7 @@ from ..mail.letter import Language
 from ..projections import queries
 from ..projections.private import address_in
 from ..voting import commands as c
-from .codes import ENTER, RESET, Pending, Use, wrong_code
+from .codes import ENTER, RESET, Asked, Pending, Use, wrong_code
 from .parse import b64
 from .passwords import check_strength
 from .problems import Refused
@@ -126,8 +126,21 @@ class Accounts:
 
     # -- confirming it
 
-    async def enter(self, challenge: bytes, code: str) -> Person:
-        """Logs in, or records the new account. Raises Refused(WrongCode, CodeExpired, AddressTaken), Unavailable."""
+    async def enter(self, challenge: bytes, code: str, key: str | None) -> Person:
+        """Logs in, or records the new account; once more for who asks again under the same Idempotency-Key.
+
+        Raises Refused(WrongCode, CodeExpired, AddressTaken), Unavailable.
+        """
+        codes = self._services.codes
+        asked = Asked(challenge, code, key) if key else None
+        if asked and (user := await codes.remembered(asked)) is not None:
+            return await self.person(user)
+        person = await self._enter(challenge, code)
+        if asked:
+            await codes.remember(asked, person.user)
+        return person
+
+    async def _enter(self, challenge: bytes, code: str) -> Person:
         codes = self._services.codes
         taken = await codes.check(ENTER, challenge, code)
         pending = taken.pending
@@ -157,12 +170,22 @@ class Accounts:
         answer = await self._services.submit(command)
         return bytes(decode_map(answer.public)["user"])
 
-    async def reset(self, challenge: bytes, code: str, password: str, language: Language) -> str:
+    async def reset(self, challenge: bytes, code: str, password: str, key: str | None, language: Language) -> str:
         """Sets a new password and ends every login; a device token, for the mailbox is proven.
 
-        Raises Refused(WrongCode, CodeExpired, WeakPassword), Unavailable.
+        Raises Refused(WrongCode, CodeExpired, WeakPassword, IdempotencyKeyReused), Unavailable.
         """
         check_strength(password)
+        codes = self._services.codes
+        asked = Asked(challenge, code, key, password.encode()) if key else None
+        if asked and (tag := await codes.remembered(asked)) is not None:
+            return self._services.devices.issue(tag)
+        tag = await self._reset(challenge, code, password, language)
+        if asked:
+            await codes.remember(asked, tag)
+        return self._services.devices.issue(tag)
+
+    async def _reset(self, challenge: bytes, code: str, password: str, language: Language) -> bytes:
         codes = self._services.codes
         taken = await codes.check(RESET, challenge, code)
         pending = taken.pending
@@ -175,22 +198,33 @@ class Accounts:
         except Unavailable:
             await codes.restore(taken)
             raise
-        return self._services.devices.issue(pending.tag)
+        return pending.tag
 
     async def change_password(self, req: Request, user: bytes, old: str, new: str, language: Language) -> Person:
         """Ends every login. Raises Refused(WrongCredentials, WeakPassword, TooManyRequests), Unavailable."""
         check_strength(new)
-        # Who has an access token is no stranger, but may have found it on somebody else's table.
-        guess = await self._services.guesses.begin(b64(user), "", "signed in")
+        account = await self.prove(user, old)
         async with self._services.reading() as connection:
-            account = await queries.account_by_user(connection, user)
             address = await self._address(connection, account)
-        if not await self._services.passwords.check(old, await self._stored_password(account)) or account is None:
-            raise Refused("WrongCredentials", "the old password is wrong")
-        await self._services.guesses.right(guess)
         hashed = await self._services.passwords.hash(new)
         await self._set_password(derive_id(req, user), user, account.tag, address, hashed, language)
         return await self.person(user)
+
+    async def prove(self, user: bytes, password: str) -> queries.Account:
+        """Who has an access token is no stranger, but may have found it on somebody else's table.
+
+        Raises Refused(WrongCredentials, TooManyRequests, UnknownUser).
+        """
+        guess = await self._services.guesses.begin(b64(user), "", "signed in")
+        async with self._services.reading() as connection:
+            account = await queries.account_by_user(connection, user)
+        right = await self._services.passwords.check(password, await self._stored_password(account))
+        if account is None:
+            raise Refused("UnknownUser", "there is no such user")
+        if not right:
+            raise Refused("WrongCredentials", "the password is wrong")
+        await self._services.guesses.right(guess)
+        return account
 
     async def _set_password(
         self, command: bytes, user: bytes, tag: bytes, address: str, hashed: bytes, language: Language

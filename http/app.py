@@ -16,13 +16,16 @@ from . import (
     elections,
     events,
     headers,
+    identity,
     ledger,
     mailing,
     metrics,
     middleware,
     problems,
     results,
+    roles,
     roll,
+    sessions,
     votes,
 )
 from .accounts import Accounts
@@ -117,9 +120,12 @@ def _add_auth(app: Application, services: Services, accounts: Accounts) -> None:
     app.add_route("/api/auth/password/reset", password, suffix="reset")
     app.add_route("/api/auth/password/change", password, suffix="change")
     app.add_route("/api/auth/me", auth.Self(services, accounts))
+    app.add_route("/api/auth/sessions", sessions.Sessions(services))
+    app.add_route("/api/auth/sessions/{session:b64(16)}", sessions.Session(services))
     app.add_route("/api/auth/jwks", auth.Jwks(services, accounts))
-    app.add_route("/api/auth/identity-key", auth.IdentityKeys(services, accounts))
-    app.add_route("/api/users/{user:b64(16)}/roles", auth.Roles(services, accounts))
+    app.add_route("/api/auth/identity-key", identity.IdentityKeys(services, accounts))
+    app.add_route("/api/users/{user:b64(16)}/roles", roles.Roles(services))
+    app.add_route("/api/users/{user:b64(16)}/roles/{role}", roles.Role(services))
 
 
 def _add_elections(app: Application, services: Services, listeners: Listeners) -> None:

@@ -1,4 +1,4 @@
-"""/api/auth and /api/users: accounts, codes, tokens, identity keys, roles."""
+"""/api/auth: registering, logging in, passwords and tokens."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from typing import Annotated
 import msgspec
 from falcon.asgi import Request, Response
 
-from ..ledger import rsa
-from ..ledger.frame import frame
 from ..mail.address import normal_address
 from ..mail.letter import Language, choose_language
 from ..projections import queries
-from ..voting import commands as c
-from ..voting.keycheck import WeakKey, check_long_lived_key
 from .accounts import Accounts, Person
 from .describe import route
 from .parse import B64, answer, read_json
-from .problems import Refused
 from .services import Services
 
 log = logging.getLogger("ballot.auth")
@@ -72,17 +67,6 @@ class RefreshBody(_Body, frozen=True):
     refresh_token: Text
 
 
-class IdentityKeyBody(_Body, frozen=True):
-    """`signature` is PSS(identity, F(identity-key, user_id, n))."""
-
-    n: B64
-    signature: B64
-
-
-class RoleBody(_Body, frozen=True):
-    role: Text
-
-
 class Challenge(msgspec.Struct, frozen=True):
     challenge: B64
     expires_in: int
@@ -114,26 +98,6 @@ class TokenSet(msgspec.Struct, frozen=True):
 
 class Device(msgspec.Struct, frozen=True):
     device: str
-
-
-class PastKey(msgspec.Struct, frozen=True):
-    """A key and the entry that enrolled it."""
-
-    n: B64
-    enrolled_at: int
-
-
-class IdentityKey(msgspec.Struct, frozen=True):
-    """`n` is the key in force, the only one that may ask for a credential; `keys` are all, the oldest first."""
-
-    user_id: B64
-    n: B64
-    keys: list[PastKey]
-
-
-class Granted(msgspec.Struct, frozen=True):
-    user_id: B64
-    role: str
 
 
 class JwkSet(msgspec.Struct, frozen=True):
@@ -220,12 +184,13 @@ class Codes(_AuthResource):
         {200: TokenSet},
         "CodeExpired WrongCode AddressTaken UnknownUser TooLarge",
         body=CodeEntry,
+        appends=True,
         limited=True,
     )
     async def on_post_verify(self, req: Request, resp: Response) -> None:
         body = await read_json(req, CodeEntry, self._limit)
         await self._accounts.limit(req, resp)
-        person = await self._accounts.enter(body.challenge, body.code)
+        person = await self._accounts.enter(body.challenge, body.code, req.get_header("Idempotency-Key"))
         self._tokens(resp, person, await self._services.refresh_tokens.issue(person.user))
 
 
@@ -275,14 +240,16 @@ class Password(_AuthResource):
         "Set a new password with a code",
         "anyone",
         {200: Device},
-        "CodeExpired WrongCode WeakPassword UnknownUser TooLarge",
+        "CodeExpired WrongCode WeakPassword UnknownUser TooLarge IdempotencyKeyReused",
         body=NewPassword,
+        appends=True,
         limited=True,
     )
     async def on_post_reset(self, req: Request, resp: Response) -> None:
         body = await read_json(req, NewPassword, self._limit)
         await self._accounts.limit(req, resp)
-        device = await self._accounts.reset(body.challenge, body.code, body.password, language_of(req))
+        key = req.get_header("Idempotency-Key")
+        device = await self._accounts.reset(body.challenge, body.code, body.password, key, language_of(req))
         answer(resp, Device(device))
 
     @route(
@@ -320,58 +287,3 @@ class Jwks(_AuthResource):
     @route("jwks", "The key that access tokens are signed with (RFC 7517)", "anyone", {200: JwkSet}, etag=True)
     async def on_get(self, req: Request, resp: Response) -> None:
         answer(resp, JwkSet(self._services.tokens.jwks))
-
-
-class IdentityKeys(_AuthResource):
-    @route("identityKey", "All identity keys, and which is in force", "user", {200: IdentityKey}, "NoIdentityKey")
-    async def on_get(self, req: Request, resp: Response) -> None:
-        user = self._services.user(req)
-        await self._show(resp, user)
-
-    async def _show(self, resp: Response, user: bytes) -> None:
-        async with self._services.reading() as connection:
-            keys = await queries.identity_keys(connection, user)
-        if not keys:
-            raise Refused("NoIdentityKey", "no identity key is enrolled")
-        past = [PastKey(B64(key.n), key.enrolled_at) for key in keys]
-        answer(resp, IdentityKey(B64(user), past[-1].n, past))
-
-    @route(
-        "enrolIdentityKey",
-        "Enrol an identity key",
-        "user",
-        {200: IdentityKey},
-        "WeakKey BadSignature UnknownUser KeySuperseded NoIdentityKey TooLarge",
-        body=IdentityKeyBody,
-    )
-    async def on_put(self, req: Request, resp: Response) -> None:
-        user = self._services.user(req)
-        body = await read_json(req, IdentityKeyBody, self._limit)
-        try:
-            check_long_lived_key(body.n)
-            rsa.verify(body.n, body.signature, frame("identity-key", user, body.n))
-        except WeakKey as error:
-            raise Refused("WeakKey", f"the identity key is refused: {error}") from error
-        except rsa.BadSignature as error:
-            raise Refused("BadSignature", "the identity key did not sign its own enrolment") from error
-        await self._services.submit(c.EnrolIdentityKey(user, bytes(body.n), bytes(body.signature)))
-        await self._show(resp, user)
-
-
-class Roles(_AuthResource):
-    @route(
-        "grantRole",
-        "Give a user a role",
-        "admin",
-        {200: Granted},
-        "UnknownRole UnknownUser MalformedCommand",
-        body=RoleBody,
-        appends=True,
-    )
-    async def on_post(self, req: Request, resp: Response, user: bytes) -> None:
-        by = self._services.user(req)
-        body = await read_json(req, RoleBody, self._limit)
-        async with self._services.reading() as connection:
-            await self._services.require_role(connection, by, "admin")
-        await self._services.submit(c.GrantRole(user, body.role, by))
-        answer(resp, Granted(B64(user), body.role))

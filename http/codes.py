@@ -28,6 +28,8 @@ from .problems import Refused
 
 TRIES = 5
 SENDS = 3
+AGAIN_S = 60
+"""For so long a request that was carried out may be sent again under its Idempotency-Key."""
 SHORT, LONG = 6, 12
 
 Use = Literal["register", "login", "reset"]
@@ -111,6 +113,15 @@ class Taken:
     digits: int
 
 
+class Asked(NamedTuple):
+    """A request that gives a code under an Idempotency-Key; `body` is what else it says."""
+
+    challenge: bytes
+    code: str
+    key: str
+    body: bytes = b""
+
+
 class Codes:
     """All methods raise redis.RedisError when Redis cannot be reached: no code is taken on trust."""
 
@@ -168,6 +179,24 @@ class Codes:
         if outcome != b"right":
             raise wrong_code()
         return Taken(self._unseal(challenge, sealed), use, challenge, nonce, int(digits))
+
+    async def remember(self, asked: Asked, user: bytes) -> None:
+        """That this request was carried out, for whoever sends it again because the answer was lost."""
+        await self._redis.set(self._asked_name(asked), hmac.digest(self._key, asked.body, "sha256") + user, ex=AGAIN_S)
+
+    async def remembered(self, asked: Asked) -> bytes | None:
+        """For whom this request was carried out already, a moment ago. Raises Refused(IdempotencyKeyReused)."""
+        found = await self._redis.get(self._asked_name(asked))
+        if not isinstance(found, bytes):
+            return None
+        if not hmac.compare_digest(found[:32], hmac.digest(self._key, asked.body, "sha256")):
+            raise Refused("IdempotencyKeyReused", "another request came under this Idempotency-Key")
+        return found[32:]
+
+    def _asked_name(self, asked: Asked) -> str:
+        """Nobody finds it who does not have challenge, code and key."""
+        fields = (asked.challenge, asked.code.encode(), asked.key.encode())
+        return f"done:{hmac.digest(self._key, frame('done', *fields), 'sha256').hex()}"
 
     async def _find(self, challenge: bytes) -> tuple[Use, bytes, str, str]:
         """(use, sealed, name of the code, name of the wrong ones). Raises Refused(CodeExpired)."""

@@ -90,6 +90,8 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "MalformedBallot": (422, "The bytes are not a ballot"),
     "BadEncoding": (422, "The text is not in UTF-8"),
     "UnknownMail": (422, "There is no such mail"),
+    "UnknownSession": (404, "There is no such login"),
+    "RoleNotHeld": (404, "This user does not have this role"),
     "UnknownRole": (422, "There is no such role"),
     "WeakKey": (422, "The key is weak"),
     "WeakPassword": (422, "The password cannot be used"),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import time
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import jwt
 import msgspec
@@ -104,7 +104,7 @@ if kept[1] ~= ARGV[1] then
     redis.call('DEL', KEYS[1])
     return {'reused'}
 end
-redis.call('HSET', KEYS[1], 'token', ARGV[2])
+redis.call('HSET', KEYS[1], 'token', ARGV[2], 'used', ARGV[4])
 redis.call('PEXPIRE', KEYS[1], math.min(tonumber(ARGV[3]), left))
 return {'rotated', kept[2]}
 """
@@ -115,6 +115,14 @@ _REVOKE_ALL = """
 for _, family in ipairs(redis.call('SMEMBERS', KEYS[1])) do redis.call('DEL', 'session:' .. family) end
 redis.call('DEL', KEYS[1])
 """
+
+
+class Login(NamedTuple):
+    """`family` (16 bytes) names it and opens nothing; when it began and was last refreshed, ms since 1970."""
+
+    family: bytes
+    began_ms: int
+    used_ms: int
 
 
 class RefreshTokens:
@@ -133,8 +141,9 @@ class RefreshTokens:
         """A token that begins a new family."""
         family, secret = secrets.token_bytes(FAMILY_BYTES), secrets.token_bytes(SECRET_BYTES)
         async with self._redis.pipeline(transaction=True) as pipe:
-            ends = _now_ms() + self._most_ms
-            pipe.hset(_family(family), mapping={"token": sha256(secret).digest(), "user": user, "ends": ends})
+            now = _now_ms()
+            kept: dict[Any, Any] = {"token": sha256(secret).digest(), "user": user, "ends": now + self._most_ms}
+            pipe.hset(_family(family), mapping={**kept, "began": now, "used": now})
             pipe.pexpire(_family(family), min(self._lifetime_ms, self._most_ms))
             pipe.sadd(_sessions(user), family.hex())
             pipe.pexpire(_sessions(user), self._lifetime_ms)
@@ -163,6 +172,26 @@ class RefreshTokens:
         except Refused:
             return
         await self._redis.delete(_family(family))
+
+    async def logins(self, user: bytes) -> list[Login]:
+        """The user's logins, the one used last first."""
+        found = []
+        for name in cast(set[bytes], await self._redis.smembers(_sessions(user))):
+            family = bytes.fromhex(name.decode())
+            began, used = await self._redis.hmget(_family(family), ["began", "used"])
+            if began is None or used is None:
+                # It ended by itself.
+                await self._redis.srem(_sessions(user), name)
+            else:
+                found.append(Login(family, int(began), int(used)))
+        return sorted(found, key=lambda login: login.used_ms, reverse=True)
+
+    async def end(self, user: bytes, family: bytes) -> bool:
+        """Ends one login of the user; whether there was such a one."""
+        if not await self._redis.srem(_sessions(user), family.hex()):
+            return False
+        await self._redis.delete(_family(family))
+        return True
 
     async def revoke_all(self, user: bytes) -> None:
         """Ends every login of the user."""

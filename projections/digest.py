@@ -3,9 +3,10 @@
     digest = SHA-256( F(state-row, table, row) for every row of every public table )   in hex
 
 Tables come in the order of their names, rows in the order of their keys (bytea by its bytes, text by its UTF-8
-bytes, bigint by its value). `row` is a msgpack array of the columns in the order of `voting.tables.TABLES`, then
-`at`; a column without a value is nil. Equal digests at equal indexes: equal states. A node computes it from its
-tables with `public_digest`, an auditor from an export with `replay.state`; both feed `digest_rows`.
+bytes, bigint by its value). `row` is a msgpack map from the names of columns to their values, in the order of
+`voting.tables.TABLES` and `at` last; a column without a value is left out, so that a column added later changes no
+digest of what went before. Equal digests at equal indexes: equal states. A node computes it from its tables with
+`public_digest`, an auditor from an export with `replay.state`; both feed `digest_rows`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class StateHash:
         self._hash = hashlib.sha256()
 
     def add(self, table: str, row: RowValues) -> None:
-        self._hash.update(frame("state-row", table.encode(), msgpack.packb(list(row), use_bin_type=True)))
+        columns = (*TABLES[table].columns, "at")
+        values = {column: value for column, value in zip(columns, row, strict=True) if value is not None}
+        self._hash.update(frame("state-row", table.encode(), msgpack.packb(values, use_bin_type=True)))
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()

@@ -162,7 +162,8 @@ async def account_by_user(connection: Connection, user: bytes) -> Account | None
 
 
 async def roles(connection: Connection, user: bytes) -> list[str]:
-    return await _column(connection, "select role from roles where user_id = %b order by role", (user,))
+    query = "select role from roles where user_id = %b and withdrawn_at is null order by role"
+    return await _column(connection, query, (user,))
 
 
 async def identity_key(connection: Connection, user: bytes) -> bytes | None:

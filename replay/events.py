@@ -59,6 +59,12 @@ class RoleGranted(Event, frozen=True):
     by: bytes
 
 
+class RoleWithdrawn(Event, frozen=True):
+    user: Id
+    role: str
+    by: bytes
+
+
 class ElectionDrafted(Event, frozen=True):
     election: Id
     organiser: Id
@@ -224,7 +230,7 @@ class Membership(Event, frozen=True):
 KINDS: dict[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
-        *(TermOpened, UserRegistered, PasswordChanged, IdentityKeyEnrolled, RoleGranted),
+        *(TermOpened, UserRegistered, PasswordChanged, IdentityKeyEnrolled, RoleGranted, RoleWithdrawn),
         *(ElectionDrafted, ElectionAmended, ElectionCancelled, VotersAdded, RollFrozen, TrusteeEnrolled),
         *(ElectionOpened, CredentialIssued, BallotCast, ElectionClosed, BallotsPublished, PrivateErased),
         *(TrusteeKeyReleased, CredentialUnused, TallySeeds, TallyPublished, TallyAttested),

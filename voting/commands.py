@@ -55,6 +55,16 @@ class EnrolIdentityKey(Command, frozen=True):
 class GrantRole(Command, frozen=True):
     """`by` is empty when the operator grants it at the node itself."""
 
+    command: bytes
+    user: bytes
+    role: Text
+    by: bytes
+
+
+class WithdrawRole(Command, frozen=True):
+    """`by` is empty when the operator takes it away at the node itself."""
+
+    command: bytes
     user: bytes
     role: Text
     by: bytes
@@ -268,6 +278,7 @@ AnyCommand = (
     | ChangePassword
     | EnrolIdentityKey
     | GrantRole
+    | WithdrawRole
     | DraftElection
     | AmendElection
     | AddVoters

@@ -64,6 +64,7 @@ def _outcome_reads(cmd: Any) -> list[tuple[str, Key]]:
 
 _READS: dict[type[Any], Callable[[Any], list[tuple[str, Key]]]] = {
     c.GrantRole: lambda cmd: [("roles", (cmd.user, cmd.role))],
+    c.WithdrawRole: lambda cmd: [("roles", (cmd.user, cmd.role))],
     c.AddVoters: _voter_reads,
     c.IssueCredential: lambda cmd: [
         ("roll", (cmd.election, cmd.voter)),
@@ -89,6 +90,7 @@ _DECIDE: dict[type[Any], Callable[[View, Any, int], Decision]] = {
     c.ChangePassword: accounts.change_password,
     c.EnrolIdentityKey: accounts.enrol_identity,
     c.GrantRole: accounts.grant_role,
+    c.WithdrawRole: accounts.withdraw_role,
     c.DraftElection: elections.draft,
     c.AmendElection: elections.amend,
     c.AddVoters: elections.add_voters,

@@ -56,7 +56,11 @@ def _identity_key_enrolled(entry: Entry, public: dict[str, Any]) -> list[Change]
 
 
 def _role_granted(entry: Entry, public: dict[str, Any]) -> list[Change]:
-    return [Put("roles", (public["user"], public["role"]))]
+    return [Put("roles", (public["user"], public["role"]), {"withdrawn_at": None})]
+
+
+def _role_withdrawn(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    return [Put("roles", (public["user"], public["role"]), {"withdrawn_at": entry.index})]
 
 
 def _election_drafted(entry: Entry, public: dict[str, Any]) -> list[Change]:
@@ -250,6 +254,7 @@ _FOLD: dict[str, Callable[[Entry, dict[str, Any]], list[Change]]] = {
     "PasswordChanged": _password_changed,
     "IdentityKeyEnrolled": _identity_key_enrolled,
     "RoleGranted": _role_granted,
+    "RoleWithdrawn": _role_withdrawn,
     "ElectionDrafted": _election_drafted,
     "ElectionAmended": _election_amended,
     "ElectionCancelled": _election_cancelled,

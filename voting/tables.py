@@ -72,7 +72,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
                 **dict.fromkeys(("user_id", "identity", "n"), "bytea"),
                 enrolled_at="bigint",
             ),
-            _table("roles", "user_id role", user_id="bytea", role="text"),
+            _table("roles", "user_id role", user_id="bytea", role="text", withdrawn_at="bigint"),
             _table(
                 "elections",
                 "election",

@@ -186,13 +186,15 @@ def test_a_new_identity_key_supersedes_and_the_old_one_stays_to_be_seen(town: To
         api, user = voter.account.api, voter.account.id
         first = (await api.ask("GET", "/api/auth/identity-key")).json()
         key = await asyncio.to_thread(rsa.generate, 3072)
-        await api.ask("PUT", "/api/auth/identity-key", enrolment(key, user))
+        # An access token alone does not put another key in the place of one that is in force.
+        assert await said(api.ask("PUT", "/api/auth/identity-key", enrolment(key, user))) == "WrongCredentials"
+        await api.ask("PUT", "/api/auth/identity-key", enrolment(key, user, PASSWORD))
         now = (await api.ask("GET", "/api/auth/identity-key")).json()
         assert now["n"] == b64(rsa.modulus(key))
         assert [past["n"] for past in now["keys"]] == [first["n"], now["n"]]
         assert now["keys"][0]["enrolled_at"] < now["keys"][1]["enrolled_at"]
         identity = rsa.load_private(voter._store.load("identity") or b"")
-        back = api.ask("PUT", "/api/auth/identity-key", enrolment(identity, user))
+        back = api.ask("PUT", "/api/auth/identity-key", enrolment(identity, user, PASSWORD))
         assert await said(back) == "KeySuperseded"
         # The voter's own store still has the old key: a request signed with it is worth nothing.
         election = await town.opened([voter])
@@ -201,9 +203,9 @@ def test_a_new_identity_key_supersedes_and_the_old_one_stays_to_be_seen(town: To
     town.run(enrol())
 
 
-def enrolment(key: RSAPrivateKey, user: bytes) -> dict[str, str]:
+def enrolment(key: RSAPrivateKey, user: bytes, password: str = "") -> dict[str, str]:
     n = rsa.modulus(key)
-    return {"n": b64(n), "signature": b64(rsa.sign(key, frame("identity-key", user, n)))}
+    return {"n": b64(n), "signature": b64(rsa.sign(key, frame("identity-key", user, n))), "password": password}
 
 
 # -- roles
@@ -223,3 +225,101 @@ def test_an_admin_grants_roles_and_nobody_else_does(town: Town) -> None:
         assert (await other.me())["roles"] == ["organiser", "trustee"]
 
     town.run(grant())
+
+
+def test_a_role_that_was_taken_away_counts_no_more_and_can_be_given_again(town: Town) -> None:
+    async def withdraw() -> None:
+        admin, other = await town.account(), await town.account()
+        await town.cluster.grant(admin.email, "admin")
+        await town.caught_up()
+        path = f"/api/users/{b64(other.id)}/roles"
+        assert await said(admin.api.ask("DELETE", f"{path}/trustee")) == "RoleNotHeld"
+        await admin.api.ask("POST", path, {"role": "trustee"})
+        assert await said(other.api.ask("DELETE", f"{path}/trustee")) == "RoleMissing"
+        await admin.api.ask("DELETE", f"{path}/trustee")
+        await admin.api.ask("DELETE", f"{path}/trustee")
+        other.api.index = admin.api.index
+        assert (await other.me())["roles"] == []
+        await admin.api.ask("POST", path, {"role": "trustee"})
+        other.api.index = admin.api.index
+        assert (await other.me())["roles"] == ["trustee"]
+
+    town.run(withdraw())
+
+
+# -- sessions
+
+
+def test_a_user_sees_every_login_and_ends_one_from_another(town: Town) -> None:
+    async def look() -> None:
+        account = await town.account()
+        other = session_of(account)
+        await account.login()
+        shown = (await account.api.ask("GET", "/api/auth/sessions")).json()["sessions"]
+        assert len(shown) == 2 and shown[0]["used_at"] >= shown[1]["used_at"]
+        stranger = await town.account()
+        await account.api.ask("DELETE", f"/api/auth/sessions/{shown[1]['id']}")
+        assert await said(stranger.api.ask("DELETE", f"/api/auth/sessions/{shown[0]['id']}")) == "UnknownSession"
+        assert (await post(town, 1, "/api/auth/refresh", other))[0] == 401
+        await account.refresh()
+        await account.api.ask("DELETE", "/api/auth/sessions")
+        assert await said(account.refresh()) == "InvalidToken"
+
+    town.run(look())
+
+
+# -- lost answers
+
+
+def test_a_code_sent_again_under_its_idempotency_key_is_answered_again_and_no_other_way(town: Town) -> None:
+    async def ask() -> None:
+        email, path = "again@example.org", "/api/auth/otp/verify"
+        _, begun = await post(town, 1, "/api/auth/register", {"email": email, "password": PASSWORD})
+        entry = {"challenge": begun["challenge"], "code": await town.postbox.code(email)}
+        first = await post(town, 1, path, entry, **{"Idempotency-Key": "one"})
+        again = await post(town, 2, path, entry, **{"Idempotency-Key": "one"})
+        assert (first[0], again[0]) == (200, 200) and first[1]["user"]["id"] == again[1]["user"]["id"]
+        assert first[1]["refresh_token"] != again[1]["refresh_token"]
+        assert (await post(town, 1, path, entry, **{"Idempotency-Key": "two"}))[1]["refusal"] == "CodeExpired"
+        assert (await post(town, 1, path, entry))[1]["refusal"] == "CodeExpired"
+        await reset(email)
+
+    async def reset(email: str) -> None:
+        _, begun = await post(town, 1, "/api/auth/password/forgot", {"email": email})
+        entry = {"challenge": begun["challenge"], "code": await town.postbox.code(email), "password": NEW}
+        for node in (1, 2):
+            answer = await post(town, node, "/api/auth/password/reset", entry, **{"Idempotency-Key": "one"})
+            assert answer[0] == 200
+        other = await post(
+            town, 1, "/api/auth/password/reset", {**entry, "password": NEW + "!"}, **{"Idempotency-Key": "one"}
+        )
+        assert other[1]["refusal"] == "IdempotencyKeyReused"
+
+    town.run(ask())
+
+
+# -- addresses behind a proxy
+
+
+def test_a_forwarded_address_counts_only_where_the_operator_trusts_a_proxy(town: Town) -> None:
+    async def guess() -> list[int]:
+        account = await town.account()
+        fields = {"email": account.email, "password": "wrong, but long enough"}
+        return [
+            (await post(town, 0, "/api/auth/login", fields, **{"X-Forwarded-For": f"forged, 203.0.113.{number}"}))[0]
+            for number in range(7)
+        ]
+
+    node = town.cluster.nodes[0]
+    assert town.run(guess())[-1] == 429, "a client that makes up addresses is one client"
+    try:
+        node.stop_http()
+        node.environment["BALLOT_TRUST_FORWARDED"] = "1"
+        node.start_http()
+        town.cluster.wait_ready()
+        assert town.run(guess()) == [401] * 7, "the last address, which the proxy wrote, is whom a guess counts for"
+    finally:
+        node.stop_http()
+        del node.environment["BALLOT_TRUST_FORWARDED"]
+        node.start_http()
+        town.cluster.wait_ready()

@@ -68,7 +68,7 @@ def test_another_log_has_another_digest(log: ElectionLog) -> None:
 def test_the_digest_is_the_framed_hash_of_all_rows() -> None:
     rows: list[RowValues] = [[b"\0", None, None, 3], [b"\1", b"n", b"i", 4]]
     expected = hashlib.sha256()
-    for row in rows:
+    for row in ({"user_id": b"\0", "at": 3}, {"user_id": b"\1", "identity_n": b"n", "identity": b"i", "at": 4}):
         expected.update(frame("state-row", b"users", msgpack.packb(row, use_bin_type=True)))
     assert digest_rows([("roles", []), ("users", rows)]) == expected.hexdigest()
 

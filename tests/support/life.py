@@ -158,7 +158,10 @@ class Life:
         return c.EnrolIdentityKey(self.user(who), stuff(384, self.label, "identity", who), stuff(384, "signature"))
 
     def grant(self, role: str = "organiser") -> c.GrantRole:
-        return c.GrantRole(self.organiser, role, b"")
+        return c.GrantRole(stuff(16, self.label, "grant", role), self.organiser, role, b"")
+
+    def withdraw(self, role: str = "organiser") -> c.WithdrawRole:
+        return c.WithdrawRole(stuff(16, self.label, "withdraw", role), self.organiser, role, b"")
 
     def people(self) -> list[c.AnyCommand]:
         people = ["organiser", *self.voters]

@@ -294,7 +294,7 @@ class ElectionLog(Log):
 
     def _accounts(self) -> None:
         self.submit(c.RegisterUser(b"c" * 16, ORGANISER, b"t" * 32, "organiser@example.org", b"hash"))
-        self.submit(c.GrantRole(ORGANISER, "organiser", b""))
+        self.submit(c.GrantRole(bytes(16), ORGANISER, "organiser", b""))
         for voter in self.voters[:4]:
             command = hashlib.sha256(b"register" + voter.tag).digest()[:16]
             self.submit(c.RegisterUser(command, voter.id, voter.tag, voter.address, b"hash"))

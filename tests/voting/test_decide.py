@@ -87,7 +87,8 @@ WHOLE = LIFE.whole()
 
 
 def everything() -> list[c.AnyCommand]:
-    return [*WHOLE, OTHER.register("organiser"), OTHER.draft(), OTHER.cancel()]
+    role: list[c.AnyCommand] = [OTHER.grant(), OTHER.withdraw()]
+    return [*WHOLE, OTHER.register("organiser"), *role, OTHER.draft(), OTHER.cancel()]
 
 
 def test_every_command_there_is_is_among_them() -> None:
@@ -174,8 +175,21 @@ def test_only_a_user_enrols_an_identity_key_and_may_replace_it() -> None:
 def test_only_known_roles_go_to_known_users() -> None:
     made = ledger(*LIFE.people())
     refused(made, LIFE.grant("king"), "UnknownRole")
-    refused(made, c.GrantRole(stuff(16), "admin", b""), "UnknownUser")
+    refused(made, c.GrantRole(bytes(16), stuff(16), "admin", b""), "UnknownUser")
     accepted(made, LIFE.grant("admin"))
+
+
+def test_a_role_that_was_taken_away_does_not_come_back_with_a_late_retry() -> None:
+    made = ledger(*LIFE.people())
+    refused(made, LIFE.withdraw("trustee"), "RoleNotHeld")
+    granted = made.submit(LIFE.grant())
+    accepted(made, LIFE.withdraw())
+    assert made.submit(LIFE.grant()) == granted
+    row = made.state.get("roles", LIFE.organiser, "organiser")
+    assert row is not None and row["withdrawn_at"] == made.entries[-1].index
+    accepted(made, c.GrantRole(stuff(16, "anew"), LIFE.organiser, "organiser", b""))
+    row = made.state.get("roles", LIFE.organiser, "organiser")
+    assert row is not None and row["withdrawn_at"] is None
 
 
 # -- the draft

@@ -23,7 +23,8 @@ OTHER = Life("other")
 def whole() -> Ledger:
     """Every kind of event."""
     made = Ledger()
-    made.record_all([*LIFE.whole(), OTHER.register("organiser"), OTHER.draft(), OTHER.cancel()])
+    made.record_all([*LIFE.whole(), OTHER.register("organiser"), OTHER.grant(), OTHER.draft(), OTHER.cancel()])
+    made.record_all([OTHER.withdraw()])
     return made
 
 

@@ -46,6 +46,15 @@ def grant_role(view: View, cmd: c.GrantRole, now_us: int) -> Decision:
     if view.get("users", cmd.user) is None:
         return Refusal("UnknownUser", "there is no such user")
     held = view.get("roles", cmd.user, cmd.role)
-    if held is not None:
+    if held is not None and held.get("withdrawn_at") is None:
         return Known(held["at"])
-    return event("RoleGranted", {"user": cmd.user, "role": cmd.role, "by": cmd.by})
+    return event("RoleGranted", {"command": cmd.command, "user": cmd.user, "role": cmd.role, "by": cmd.by})
+
+
+def withdraw_role(view: View, cmd: c.WithdrawRole, now_us: int) -> Decision:
+    held = view.get("roles", cmd.user, cmd.role)
+    if held is None:
+        return Refusal("RoleNotHeld", "this user never had this role")
+    if held.get("withdrawn_at") is not None:
+        return Known(held["withdrawn_at"])
+    return event("RoleWithdrawn", {"command": cmd.command, "user": cmd.user, "role": cmd.role, "by": cmd.by})
