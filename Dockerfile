@@ -2,8 +2,9 @@
 #
 #   docker build -t ballot-ledger:0.1.0 .
 #
-# PYTHON_IMAGE may name a digest (python:3.11-slim-bookworm@sha256:...). Without a network, put the wheels of
-# constraints.txt into wheels/ (`pip wheel -w wheels ...`) and build with --build-arg PIP_NO_INDEX=1.
+# PYTHON_IMAGE may name a digest (python:3.11-slim-bookworm@sha256:...). Without a network, put the files of
+# deploy/requirements.txt, setuptools and wheel into wheels/ (`pip download -d wheels ...`) and build with --build-arg
+# PIP_NO_INDEX=1.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
@@ -12,8 +13,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /src
 RUN python3 -m venv /opt/ballot
 COPY . .
-# Everything pinned; compiled here, since the running image's file system is read-only.
-RUN /opt/ballot/bin/python -m pip install --find-links=wheels --constraint=constraints.txt . \
+# Every package by the hash of its file; compiled here, since the running image's file system is read-only.
+RUN /opt/ballot/bin/python -m pip install --find-links=wheels --require-hashes --requirement=deploy/requirements.txt \
+    && /opt/ballot/bin/python -m pip install --find-links=wheels --no-deps . \
     && /opt/ballot/bin/python -m pip uninstall --yes setuptools pip \
     && /opt/ballot/bin/python -m compileall -q /opt/ballot/lib
 

@@ -27,10 +27,12 @@ $(STAMP): setup.cfg pyproject.toml requirements.txt
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
 	@touch $@
 
-lock: $(STAMP) ## after a change of dependencies: the hashes of every package in constraints.txt into requirements.txt
+lock: $(STAMP) ## after a change of dependencies: the hashes of every package into requirements.txt, of the image's into deploy/
 	@test -x $(TOOLS)/bin/uv || { $(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet uv==$(UV); }
 	$(TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 		--all-extras -c constraints.txt setup.cfg -o requirements.txt
+	$(TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
+		-c constraints.txt setup.cfg -o deploy/requirements.txt
 
 audit: $(STAMP) ## compare what is installed with what was pinned, and look for advisories where there is a network
 	@test -x $(TOOLS)/bin/pip-audit || { $(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet pip-audit==$(PIP_AUDIT); }

@@ -29,6 +29,18 @@ def test_everything_that_setup_asks_for_is_locked() -> None:
     assert asked - set(pins(LOCK.read_text())) == set()
 
 
+def test_the_image_is_made_of_the_same_files_without_what_only_tests_need() -> None:
+    image, everything = ((ROOT / name).read_text() for name in ("deploy/requirements.txt", "requirements.txt"))
+    blocks = set(re.split(r"\n(?=\S)", image.strip()))
+    assert blocks < set(re.split(r"\n(?=\S)", everything.strip()))
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    lines = filter(None, parser["options"]["install_requires"].split("\n"))
+    asked = {plain(re.split(r"[\[<>=!~ ]", line)[0]) for line in lines}
+    assert asked <= set(pins(image)) and "pytest" not in pins(image)
+    assert "--require-hashes" in (ROOT / "Dockerfile").read_text()
+
+
 def test_the_environment_is_installed_by_hash_and_audited() -> None:
     assert "--require-hashes" in (ROOT / "Makefile").read_text()
     assert "make audit" in (ROOT / ".ci" / "run").read_text()

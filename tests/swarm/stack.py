@@ -44,16 +44,11 @@ def build(say: Report) -> None:
                 (context / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, context / name)
         say("fetching wheels")
-        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(context / "wheels")]
-        # Those of this Python, which the image has too; the last is for an older 3.11 as well.
-        subprocess.run(
-            [*pip, "--constraint", "constraints.txt", ".", "setuptools", "wheel", "async-timeout"],
-            cwd=context,
-            check=True,
-            stderr=subprocess.DEVNULL,
-        )
-        for own in (context / "wheels").glob("ballot_ledger-*"):
-            own.unlink()
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(context / "wheels")]
+        # Those for this Python, which the image has too, and what packages without a wheel are built with.
+        hashed = ["--require-hashes", "--requirement", "deploy/requirements.txt"]
+        for wanted in (hashed, ["setuptools", "wheel"]):
+            subprocess.run([*pip, *wanted], cwd=context, check=True, stderr=subprocess.DEVNULL)
         say("building the image")
         docker("build", "--quiet", "--build-arg", "PIP_NO_INDEX=1", "--tag", IMAGE, str(context))
     docker("tag", IMAGE, NEXT)
