@@ -27,7 +27,7 @@ from .checks_count import Progress, Recount
 from .events import EventError, UnknownKind, read_event
 from .export import CheckpointRecord, EndRecord, EntryRecord, ExportError, Record
 from .pool import Flaw, Pool
-from .report import Accounting, ElectionReport, Findings, Level, Report
+from .report import Accounting, ElectionReport, Findings, Level, Report, reaches
 from .scene import Election, Handlers, Scene
 
 PROGRESS_ENTRIES = 256
@@ -41,13 +41,14 @@ def audit(
     genesis_hash: bytes | None = None,
     on_progress: Progress | None = None,
     workers: int | None = None,
+    level: Level = Level.COUNT,
 ) -> Report:
-    """Audits an export, read once from front to end.
+    """Audits an export, read once from front to end, up to `level` inclusive.
 
     `genesis_hash` (32 bytes) pins the ledger. `on_progress(what, done, total)` is called now and then. Checks run on
     `workers` processes, by default one a core; a small export is checked in this process.
     """
-    auditor = _Auditor(genesis_hash, on_progress or _no_progress, workers or os.cpu_count() or 1)
+    auditor = _Auditor(genesis_hash, on_progress or _no_progress, workers or os.cpu_count() or 1, level)
     try:
         auditor.read(records)
         return auditor.report()
@@ -56,8 +57,8 @@ def audit(
 
 
 class _Auditor:
-    def __init__(self, genesis_hash: bytes | None, progress: Progress, workers: int) -> None:
-        findings = Findings()
+    def __init__(self, genesis_hash: bytes | None, progress: Progress, workers: int, level: Level) -> None:
+        findings = Findings(level)
 
         def report(index: int, flaw: Flaw) -> None:
             findings.add(flaw.level, flaw.name, index, flaw.detail)
@@ -66,6 +67,7 @@ class _Auditor:
         self._scene = Scene(findings, self._pool)
         self._chain = ChainCheck(self._scene, genesis_hash)
         self._progress = progress
+        self._level = level
 
     def read(self, records: Iterable[Record]) -> None:
         end: EndRecord | None = None
@@ -102,6 +104,8 @@ class _Auditor:
         except EventError as error:
             self._scene.find(Level.STRUCTURE, "MalformedEvent", entry.index, str(error))
         else:
+            if not reaches(self._level, Level.SIGNATURES):
+                return
             self._scene.time_us = entry.time_us
             handler = HANDLERS.get(type(event))
             if handler is not None:
@@ -122,12 +126,14 @@ class _Auditor:
             checkpoints=self._chain.checkpoints,
             genesis=scene.genesis.hex(),
             root=scene.tree.root().hex(),
+            level=self._level,
         )
 
     def _report_election(self, election: Election) -> ElectionReport:
         checks_ballots.finish(self._scene, election)
         recount = Recount(self._scene, election)
-        recount.run(self._progress)
+        if self._level is Level.COUNT:
+            recount.run(self._progress)
         published = hashlib.sha256(election.tally).digest()
         return ElectionReport(
             election=election.election.hex(),

@@ -19,14 +19,12 @@ there: `replay.audit` does the believing. Reading and writing take memory for on
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-import msgpack
+import msgspec
 
 from ..ledger.checkpoint import MAX_NOTE_BYTES
 from ..ledger.entry import MAX_PAYLOAD_BYTES
-from ..ledger.unpack import UnpackError, unpack
 
 if TYPE_CHECKING:  # An auditor reads exports without having a database driver.
     from psycopg import AsyncConnection
@@ -36,6 +34,8 @@ MAX_RECORD = MAX_PAYLOAD_BYTES + MAX_NOTE_BYTES
 LENGTH_BYTES = 4
 FETCH_ROWS = 64
 CHUNK_BYTES = 64 * 1024
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class ExportError(ValueError):
@@ -50,26 +50,27 @@ class NoCheckpoint(Exception):
     """No majority has signed anything yet: there is nothing that an export could prove."""
 
 
-@dataclass(frozen=True, slots=True)
-class EntryRecord:
+# Structs that are arrays with their name in front: read and written several times as fast as by taking arrays apart.
+class EntryRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="entry"):
     header: bytes
     public: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointRecord:
+class CheckpointRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="checkpoint"):
     note: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class EndRecord:
+class EndRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="end"):
     """`count` entries, of which the last checkpoint covers `size`."""
 
-    count: int
-    size: int
+    count: Count
+    size: Count
 
 
 Record = EntryRecord | CheckpointRecord | EndRecord
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Record)
 
 
 class Readable(Protocol):
@@ -84,14 +85,7 @@ class Writable(Protocol):
 
 def pack(record: Record) -> bytes:
     """One record with its length."""
-    match record:
-        case EntryRecord(header, public):
-            fields: list[Any] = ["entry", header, public]
-        case CheckpointRecord(note):
-            fields = ["checkpoint", note]
-        case EndRecord(count, size):
-            fields = ["end", count, size]
-    data: bytes = msgpack.packb(fields, use_bin_type=True)
+    data = _ENCODER.encode(record)
     return len(data).to_bytes(LENGTH_BYTES, "big") + data
 
 
@@ -156,21 +150,11 @@ def _read_record(stream: Readable, number: int) -> Record:
     if len(data) < length:
         raise ExportError(number, "the record is cut short")
     try:
-        fields = unpack(data, text_keys=True)
-    except UnpackError as error:
-        raise ExportError(number, str(error)) from error
-    return _record(fields, number)
-
-
-def _record(fields: Any, number: int) -> Record:
-    match fields:
-        case ["entry", bytes() as header, bytes() as public]:
-            return EntryRecord(header, public)
-        case ["checkpoint", bytes() as note]:
-            return CheckpointRecord(note)
-        case ["end", int() as count, int() as size] if type(count) is type(size) is int:
-            return EndRecord(count, size)
-    raise ExportError(number, "not an entry, a checkpoint or the end")
+        return _DECODER.decode(data)
+    except msgspec.ValidationError as error:
+        raise ExportError(number, f"not an entry, a checkpoint or the end: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ExportError(number, f"not msgpack: {error}") from error
 
 
 def _read(stream: Readable, size: int) -> bytes:

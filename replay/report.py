@@ -24,6 +24,11 @@ class Level(StrEnum):
 LEVELS = tuple(Level)
 
 
+def reaches(stop: Level, level: Level) -> bool:
+    """Whether an audit that stops after `stop` checks what belongs to `level`."""
+    return LEVELS.index(level) <= LEVELS.index(stop)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something wrong. `index` is the log entry it was seen at (for a checkpoint the last one before it)."""
@@ -105,7 +110,10 @@ class ElectionReport:
 
 @dataclass(frozen=True)
 class Report:
-    """`passed` if and only if there is no finding. `more` counts, by level and name, findings that were not kept."""
+    """`passed` if and only if there is no finding. `more` counts, by level and name, findings that were not kept.
+
+    `level` is the last one that was checked.
+    """
 
     findings: list[Finding]
     more: dict[str, int]
@@ -115,6 +123,7 @@ class Report:
     checkpoints: int
     genesis: str
     root: str
+    level: Level = Level.COUNT
 
     @property
     def passed(self) -> bool:
@@ -128,6 +137,12 @@ class Report:
     def at(self, level: Level) -> list[Finding]:
         return [finding for finding in self.findings if finding.level is level]
 
+    def verdict(self, level: Level) -> str:
+        """`pass`, `fail`, or `not checked`."""
+        if not reaches(self.level, level):
+            return "not checked"
+        return "fail" if self.at(level) else "pass"
+
     def to_json(self) -> dict[str, Any]:
         """Made of what JSON has."""
         first = self.first
@@ -137,7 +152,8 @@ class Report:
             "checkpoints": self.checkpoints,
             "genesis": self.genesis,
             "root": self.root,
-            "levels": {level.value: "fail" if self.at(level) else "pass" for level in LEVELS},
+            "level": self.level.value,
+            "levels": {level.value: self.verdict(level) for level in LEVELS},
             "first": None if first is None else asdict(first),
             "findings": [asdict(finding) for finding in self.findings],
             "more": self.more,
@@ -148,12 +164,15 @@ class Report:
 
 @dataclass
 class Findings:
-    """Collects findings, a bounded number of each name."""
+    """Collects findings up to a level, a bounded number of each name."""
 
+    stop: Level = Level.COUNT
     kept: list[Finding] = field(default_factory=list)
     seen: Counter[tuple[Level, str]] = field(default_factory=Counter)
 
     def add(self, level: Level, name: str, index: int, detail: str) -> None:
+        if not reaches(self.stop, level):
+            return
         self.seen[level, name] += 1
         if self.seen[level, name] <= KEPT_OF_A_NAME:
             self.kept.append(Finding(level, name, index, detail))

@@ -12,7 +12,7 @@ from ..voting.fold import key_hash
 from .events import Event
 from .logtree import LogTree
 from .pool import Check, Flaw, Pool
-from .report import Findings, Level, Recovered
+from .report import Findings, Level, Recovered, reaches
 from .spool import Spool
 
 
@@ -84,8 +84,9 @@ class Scene:
         self.findings.add(flaw.level, flaw.name, index, flaw.detail)
 
     def check(self, index: int, check: Check, *arguments: Any) -> None:
-        """Has a costly check made, some time before the end."""
-        self.pool.submit(index, check, *arguments)
+        """Has a costly check made, some time before the end. All of these are about signatures, or more than that."""
+        if reaches(self.findings.stop, Level.SIGNATURES):
+            self.pool.submit(index, check, *arguments)
 
     def election(self, index: int, election: bytes, eid: bytes | None = None) -> Election | None:
         """The election an event names; None, with a finding, when there is none or its eid is another."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from .report import LEVELS, ElectionReport, Report
+from .report import LEVELS, ElectionReport, Level, Report
 
 CAVEAT = (
     "  silent: credentials that were issued and neither cast nor claimed as unused. A dishonest registrar could have\n"
@@ -24,16 +24,17 @@ def show_report(report: Report, *, pinned: bool) -> None:
     for recovery in report.recoveries:
         console.print("\n".join(["", f"NOTICE: {recovery.detail[0]}", *(f"  {line}" for line in recovery.detail[1:])]))
     for election in report.elections:
-        console.print("\n".join(["", *election_lines(election), ""]))
+        console.print("\n".join(["", *election_lines(election, counted=report.level is Level.COUNT), ""]))
     levels = Table("level", "verdict", "findings", box=None, padding=(0, 2))
     for level in LEVELS:
-        found = len(report.at(level))
-        levels.add_row(level.value, "fail" if found else "pass", str(found))
+        levels.add_row(level.value, report.verdict(level), str(len(report.at(level))))
     console.print(levels)
     for finding in report.findings:
         console.print(f"entry {finding.index}: {finding.level.value}/{finding.name}: {finding.detail}")
     for name, count in report.more.items():
         console.print(f"and {count} more of {name}")
+    if report.first is not None:
+        console.print(f"the first that is broken: entry {report.first.index}, {report.first.detail}")
     console.print(f"audit: {'PASS' if report.passed else 'FAIL'}{_reservation(report)}")
 
 
@@ -43,8 +44,8 @@ def _reservation(report: Report) -> str:
     return f"; but entries may be missing: the cluster was RECOVERED at {places} (see NOTICE)" if places else ""
 
 
-def election_lines(election: ElectionReport) -> list[str]:
-    """Title, numbers and winners of one election."""
+def election_lines(election: ElectionReport, *, counted: bool = True) -> list[str]:
+    """Title, numbers and winners of one election; not `counted`: nobody tried to count it."""
     numbers = asdict(election.accounting)
     lines = [f"{election.title or election.election} ({election.status}{', DISPUTED' if election.disputed else ''})"]
     lines.append("  " + "  ".join(f"{name} {number}" for name, number in numbers.items()))
@@ -53,6 +54,6 @@ def election_lines(election: ElectionReport) -> list[str]:
         lines.append(f"  {outcome.text} {names} ({outcome.method}, rounds: {outcome.rounds}, margin: {outcome.margin})")
     if election.recounted and election.accounting.silent:
         lines.append(CAVEAT)
-    elif not election.recounted and election.status == "tallied":
+    elif counted and not election.recounted and election.status == "tallied":
         lines.append("  the count could not be made again")
     return lines

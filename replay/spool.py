@@ -23,7 +23,8 @@ class Spool:
     def append(self, data: bytes) -> int:
         """Keeps `data`; the place to `read` it from."""
         place = self._end
-        self._file.seek(place)
+        if self._file.tell() != place:
+            self._file.seek(place)
         self._file.write(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
         self._end = place + _LENGTH_BYTES + len(data)
         self.count += 1

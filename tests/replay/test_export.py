@@ -114,7 +114,11 @@ def test_the_error_names_the_record() -> None:
         (raw(["note", b"note"]), "not an entry"),
         (raw({}), "not an entry"),
         (b"\0\0\0\2\xc1\xc1", "not msgpack"),
-        (b"\0\0\0\2\xc0\xc0", "not msgpack"),
+        (b"\0\0\0\1\xc0", "not an entry"),
+        (raw(["end", 3.0, 3]), "not an entry"),
+        (raw(["end", 3, 3, 3]), "not an entry"),
+        (raw(["entry", b"header", b"public", None]), "not an entry"),
+        (b"\0\0\0\7\x93\xa3end\3\3\xc0"[:3] + b"\x08" + b"\x93\xa3end\3\3\xc0", "not msgpack"),
         ((MAX_RECORD + 1).to_bytes(4, "big"), "too large"),
     ],
 )
