@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import resource
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -11,12 +12,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def cpu_s(pids: Iterable[int]) -> float:
     """Seconds that these processes and all they started and that still run have used so far."""
-    parents = {pid: parent for pid, (parent, _) in _table().items()}
-    times = {pid: used for pid, (_, used) in _table().items()}
-    wanted = set(pids)
-    while more := {pid for pid, parent in parents.items() if parent in wanted} - wanted:
-        wanted |= more
-    return sum(times.get(pid, 0.0) for pid in wanted)
+    table = _table()
+    return sum(table[pid][1] for pid in _with_children(table, pids) if pid in table)
 
 
 def _table() -> dict[int, tuple[int, float]]:
@@ -36,3 +33,21 @@ def memory_mib(pid: int) -> tuple[float, float]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     values = dict(line.split(":", 1) for line in lines if ":" in line)
     return int(values["VmRSS"].split()[0]) / 1024, int(values["VmHWM"].split()[0]) / 1024
+
+
+def own_cpu_s() -> float:
+    """Seconds of processor time of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def with_children(pid: int) -> set[int]:
+    """This process and all that it started and that still run."""
+    return _with_children(_table(), [pid])
+
+
+def _with_children(table: Mapping[int, tuple[int, float]], pids: Iterable[int]) -> set[int]:
+    wanted = set(pids)
+    while more := {pid for pid, (parent, _) in table.items() if parent in wanted} - wanted:
+        wanted |= more
+    return wanted

@@ -64,10 +64,10 @@ class _Auditor:
             findings.add(flaw.level, flaw.name, index, flaw.detail)
 
         self._pool = Pool(workers, report)
-        self._scene = Scene(findings, self._pool)
+        self._level, self._deep = level, reaches(level, Level.SIGNATURES)
+        self._scene = Scene(findings, self._pool, self._deep)
         self._chain = ChainCheck(self._scene, genesis_hash)
         self._progress = progress
-        self._level = level
 
     def read(self, records: Iterable[Record]) -> None:
         end: EndRecord | None = None
@@ -104,7 +104,7 @@ class _Auditor:
         except EventError as error:
             self._scene.find(Level.STRUCTURE, "MalformedEvent", entry.index, str(error))
         else:
-            if not reaches(self._level, Level.SIGNATURES):
+            if not self._deep:
                 return
             self._scene.time_us = entry.time_us
             handler = HANDLERS.get(type(event))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
-from ..ledger.frame import frame
+from msgspec.structs import astuple
+
 from ..voting.ballot import BallotError, parse_ballot
 from ..voting.envelope import ballot_id
-from ..voting.fold import key_hash
 from . import events as e
 from .report import Level
 from .scene import Election, Handlers, Scene
-from .verify import check_ballot, check_blind, check_pss, check_unused
+from .verify import check_ballot, check_issue, check_unused
 
 
 def issued(scene: Scene, index: int, event: e.CredentialIssued) -> None:
@@ -22,32 +22,31 @@ def issued(scene: Scene, index: int, event: e.CredentialIssued) -> None:
         scene.find(Level.BALLOTS, "IssuedOutsideElection", index, f"the election is {election.status}")
     if event.voter in election.issued:
         scene.find(Level.BALLOTS, "IssuedTwice", index, f"voter {event.voter.hex()} had a credential already")
+    else:
+        election.issued_for[election.roll.get(event.voter) or 0] += 1
     election.issued.add(event.voter)
-    _check_request(scene, index, event)
-    _check_issue(scene, index, election, event)
+    n, registrar = _requester(scene, index, event), _registrar(scene, index, election, event)
+    scene.check(index, check_issue, n, registrar, *astuple(event)[1:])
 
 
-def _check_request(scene: Scene, index: int, event: e.CredentialIssued) -> None:
-    """The voter asked for it, with the identity key in force."""
-    n = scene.identity(event.voter)
-    if n is None or key_hash(n) != event.identity:
+def _requester(scene: Scene, index: int, event: e.CredentialIssued) -> bytes:
+    """The voter's identity key in force, with which it must be asked for; empty, with a finding, if it was not."""
+    identity, n = scene.identity(event.voter) or (b"", b"")
+    if identity != event.identity:
         scene.find(Level.BALLOTS, "WrongIdentityKey", index, "it was not asked for with the voter's identity key")
-        return
-    message = frame("issue", event.eid, event.voter, event.identity, event.blinded)
-    scene.check(index, check_pss, "IssueSignature", n, event.identity_sig, message)
+        return b""
+    return n
 
 
-def _check_issue(scene: Scene, index: int, election: Election, event: e.CredentialIssued) -> None:
+def _registrar(scene: Scene, index: int, election: Election, event: e.CredentialIssued) -> bytes:
+    """The key that signs for the voter's weight; empty, with a finding, when there is none."""
     weight = election.roll.get(event.voter)
     if weight is None:
         scene.find(Level.BALLOTS, "NotOnRoll", index, f"voter {event.voter.hex()} is not on the roll")
-        return
-    registrars = election.definition.registrars if election.definition else []
-    moduli = [registrar.n for registrar in registrars if registrar.weight == weight]
-    if moduli:
-        scene.check(index, check_blind, bytes.fromhex(moduli[0]), event.blinded, event.blind_sig)
-    else:
+        return b""
+    if weight not in election.registrars:
         scene.find(Level.BALLOTS, "NoRegistrar", index, f"no registrar key for weight {weight}")
+    return election.registrars.get(weight, b"")
 
 
 def cast(scene: Scene, index: int, event: e.BallotCast) -> None:
@@ -141,7 +140,8 @@ def finish(scene: Scene, election: Election) -> None:
     for bid, index in election.claimed.items():
         if bid in election.spent:
             scene.find(Level.BALLOTS, "ClaimedButCast", index, "a ballot with the credential is on the board")
-    known = max(election.casts, len(election.spent | election.claimed.keys()))
+    unspent = sum(bid not in election.spent for bid in election.claimed)
+    known = max(election.casts, len(election.spent) + unspent)
     if known > len(election.issued):
         detail = f"{known} credentials were used, {len(election.issued)} were issued: the registrar minted"
         scene.find(Level.BALLOTS, "CredentialsMinted", election.published_at, detail)

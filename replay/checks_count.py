@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain, islice, repeat
 from typing import Any
@@ -149,7 +148,7 @@ class Recount:
     def _check_weights(self, made: bytes) -> None:
         """Of no weight more ballots may count than credentials were issued for it."""
         election = self._election
-        issued = Counter(election.roll.get(voter, 0) for voter in election.issued)
+        issued = election.issued_for
         counted = {int(weight): ballots for weight, ballots in document.decode(made)["weights"].items()}
         self._silent = {weight: issued[weight] - ballots for weight, ballots in counted.items()}
         for weight, silent in self._silent.items():

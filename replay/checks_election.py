@@ -7,14 +7,14 @@ from ..ledger.proof import root_of
 from ..voting.definition import DefinitionError, ElectionDefinition, decode_definition, election_id
 from ..voting.keycheck import WeakKey, check_long_lived_key
 from . import events as e
+from .compact import Compact
 from .report import Level
 from .scene import Election, Handlers, Scene
-from .verify import check_pss
+from .verify import check_identity_key, check_pss
 
 
 def identity_enrolled(scene: Scene, index: int, event: e.IdentityKeyEnrolled) -> None:
-    message = frame("identity-key", event.user, event.n)
-    scene.check(index, check_pss, "IdentityKeySignature", event.n, event.signature, message)
+    scene.check(index, check_identity_key, event.user, event.n, event.signature)
     scene.enrol(index, event.user, event.n)
 
 
@@ -41,7 +41,8 @@ def voters_added(scene: Scene, index: int, event: e.VotersAdded) -> None:
     election = _draft(scene, index, event.election)
     if election is not None:
         for voter, weight in event.voters:
-            election.added.setdefault(voter, weight)
+            if voter not in election.added:
+                election.added.put(voter, weight)
 
 
 def roll_frozen(scene: Scene, index: int, event: e.RollFrozen) -> None:
@@ -52,15 +53,16 @@ def roll_frozen(scene: Scene, index: int, event: e.RollFrozen) -> None:
         scene.find(Level.BALLOTS, "RollUnsorted", index, "the leaves are not in order")
     if event.root != root_of(event.leaves) or event.size != len(event.leaves):
         scene.find(Level.BALLOTS, "RollRootDiffers", index, "root and size are not those of the leaves")
-    for leaf in event.leaves:
-        _put_on_roll(scene, index, election, leaf)
-    if election.roll != election.added:
+    same = all([_put_on_roll(scene, index, election, leaf) for leaf in event.leaves])
+    if not same or len(election.roll) != len(election.added):
         scene.find(Level.BALLOTS, "RollDiffers", index, "the frozen roll is not made of the voters that were added")
+    election.added = Compact()
     election.roll_root = event.root
     election.status = "frozen"
 
 
-def _put_on_roll(scene: Scene, index: int, election: Election, leaf: bytes) -> None:
+def _put_on_roll(scene: Scene, index: int, election: Election, leaf: bytes) -> bool:
+    """Whether the leaf is that of a voter who was added."""
     try:
         voter, weight, address_digest = parse_frame("roll", leaf, 3)
         if len(voter) != 16 or len(address_digest) != 32:
@@ -68,10 +70,11 @@ def _put_on_roll(scene: Scene, index: int, election: Election, leaf: bytes) -> N
         number = read_u32(weight)
     except FrameError as error:
         scene.find(Level.STRUCTURE, "MalformedEvent", index, f"a leaf of the roll: {error}")
-        return
+        return False
     if voter in election.roll:
         scene.find(Level.BALLOTS, "VoterTwiceOnRoll", index, f"voter {voter.hex()}")
-    election.roll[voter] = number
+    election.roll.put(voter, number)
+    return election.added.get(voter) == number
 
 
 def trustee_enrolled(scene: Scene, index: int, event: e.TrusteeEnrolled) -> None:
@@ -100,6 +103,8 @@ def opened(scene: Scene, index: int, event: e.ElectionOpened) -> None:
         scene.find(Level.STRUCTURE, "MalformedDefinition", index, str(error))
         return
     election.definition, election.document = definition, event.definition
+    # The first key of a weight counts, should there be two.
+    election.registrars = {one.weight: bytes.fromhex(one.n) for one in reversed(definition.registrars)}
     election.eid = event.eid
     election.status = "scheduled" if scene.time_us < definition.opens_us else "open"
     _check_definition(scene, index, election, definition)

@@ -19,6 +19,7 @@ there: `replay.audit` does the believing. Reading and writing take memory for on
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
@@ -50,27 +51,45 @@ class NoCheckpoint(Exception):
     """No majority has signed anything yet: there is nothing that an export could prove."""
 
 
-# Structs that are arrays with their name in front: read and written several times as fast as by taking arrays apart.
-class EntryRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="entry"):
+@dataclass(frozen=True, slots=True)
+class EntryRecord:
     header: bytes
     public: bytes
 
 
-class CheckpointRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="checkpoint"):
+@dataclass(frozen=True, slots=True)
+class CheckpointRecord:
     note: bytes
 
 
-class EndRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="end"):
+@dataclass(frozen=True, slots=True)
+class EndRecord:
     """`count` entries, of which the last checkpoint covers `size`."""
 
-    count: Count
-    size: Count
+    count: int
+    size: int
 
 
 Record = EntryRecord | CheckpointRecord | EndRecord
 
+
+# As they are in the file: arrays with a name in front, which msgspec reads several times as fast as we could.
+class _Entry(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag="entry"):
+    header: bytes
+    public: bytes
+
+
+class _Checkpoint(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag="checkpoint"):
+    note: bytes
+
+
+class _End(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag="end"):
+    count: Count
+    size: Count
+
+
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Record)
+_DECODER = msgspec.msgpack.Decoder(_Entry | _Checkpoint | _End)
 
 
 class Readable(Protocol):
@@ -85,7 +104,13 @@ class Writable(Protocol):
 
 def pack(record: Record) -> bytes:
     """One record with its length."""
-    data = _ENCODER.encode(record)
+    match record:
+        case EntryRecord(header, public):
+            data = _ENCODER.encode(_Entry(header, public))
+        case CheckpointRecord(note):
+            data = _ENCODER.encode(_Checkpoint(note))
+        case EndRecord(count, size):
+            data = _ENCODER.encode(_End(count, size))
     return len(data).to_bytes(LENGTH_BYTES, "big") + data
 
 
@@ -150,11 +175,14 @@ def _read_record(stream: Readable, number: int) -> Record:
     if len(data) < length:
         raise ExportError(number, "the record is cut short")
     try:
-        return _DECODER.decode(data)
+        read = _DECODER.decode(data)
     except msgspec.ValidationError as error:
         raise ExportError(number, f"not an entry, a checkpoint or the end: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ExportError(number, f"not msgpack: {error}") from error
+    if isinstance(read, _Entry):
+        return EntryRecord(read.header, read.public)
+    return CheckpointRecord(read.note) if isinstance(read, _Checkpoint) else EndRecord(read.count, read.size)
 
 
 def _read(stream: Readable, size: int) -> bytes:

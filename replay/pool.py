@@ -28,6 +28,8 @@ class Flaw(NamedTuple):
 
 Check = Callable[..., list[Flaw]]
 Job = tuple[Check, tuple[Any, ...]]
+Found = list[tuple[int, list[Flaw]]]
+"""What is wrong with which of the jobs, counted from 0; most often nothing with none."""
 
 
 class Pool:
@@ -39,7 +41,7 @@ class Pool:
         self._workers, self._report = workers, report
         self._executor: ProcessPoolExecutor | None = None
         self._batch: list[tuple[int, Job]] = []
-        self._running: deque[tuple[list[int], Future[list[list[Flaw]]]]] = deque()
+        self._running: deque[tuple[list[int], Future[Found]]] = deque()
         self._done = 0
 
     def submit(self, index: int, check: Check, *arguments: Any) -> None:
@@ -90,10 +92,10 @@ class Pool:
         indexes, future = self._running.popleft()
         self._tell(indexes, future.result())
 
-    def _tell(self, indexes: Sequence[int], results: Sequence[list[Flaw]]) -> None:
-        for index, flaws in zip(indexes, results, strict=True):
+    def _tell(self, indexes: Sequence[int], found: Found) -> None:
+        for number, flaws in found:
             for flaw in flaws:
-                self._report(index, flaw)
+                self._report(indexes[number], flaw)
 
     def _start(self) -> ProcessPoolExecutor:
         if self._executor is None:
@@ -105,6 +107,6 @@ class Pool:
         return self._executor
 
 
-def run_jobs(jobs: Sequence[Job]) -> list[list[Flaw]]:
+def run_jobs(jobs: Sequence[Job]) -> Found:
     """In a worker."""
-    return [check(*arguments) for check, arguments in jobs]
+    return [(number, flaws) for number, (check, arguments) in enumerate(jobs) if (flaws := check(*arguments))]

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..ledger.membership import Membership
 from ..voting.definition import ElectionDefinition
 from ..voting.fold import key_hash
+from .compact import Compact
 from .events import Event
 from .logtree import LogTree
 from .pool import Check, Flaw, Pool
-from .report import Findings, Level, Recovered, reaches
+from .report import Findings, Level, Recovered
 from .spool import Spool
+
+HASH_BYTES, PLACE_BYTES = 32, 8
 
 
 @dataclass
 class Election:
     """What the log has said about one election so far.
 
-    `added` and `roll` give the weight of each voter on the draft roll and the frozen one. `trustees` are name and
-    modulus of those that enrolled. `spent` holds the ids of
+    `added` and `roll` give the weight of each voter on the draft roll, until it is frozen, and on the frozen one.
+    `registrars`: weight to modulus. `issued_for`: how many credentials were issued for each weight. `trustees` are name and modulus of those that enrolled. `spent` holds the ids of
     ballot keys on the board, `claimed` those claimed as unused. `board` and `seeds` keep what the count needs.
     """
 
@@ -30,15 +34,17 @@ class Election:
     eid: bytes = b""
     definition: ElectionDefinition | None = None
     document: bytes = b""
-    added: dict[bytes, int] = field(default_factory=dict)
-    roll: dict[bytes, int] = field(default_factory=dict)
+    registrars: dict[int, bytes] = field(default_factory=dict)
+    added: Compact = field(default_factory=Compact)
+    roll: Compact = field(default_factory=Compact)
     roll_root: bytes = b""
     trustees: list[tuple[str, bytes]] = field(default_factory=list)
-    issued: set[bytes] = field(default_factory=set)
+    issued: Compact = field(default_factory=Compact)
+    issued_for: Counter[int] = field(default_factory=Counter)
     casts: int = 0
     chunks: int = 0
     last_name: bytes = b""
-    spent: set[bytes] = field(default_factory=set)
+    spent: Compact = field(default_factory=Compact)
     board: Spool = field(default_factory=Spool)
     published_at: int = 0
     claimed: dict[bytes, int] = field(default_factory=dict)
@@ -61,11 +67,12 @@ class Election:
 @dataclass
 class Scene:
     """`genesis` is the hash of entry 1, `time_us` the time of the entry being read. `owners` says whose each cluster
-    key is: one key, one purpose.
+    key is: one key, one purpose. Unless `deep`, costly checks are not made.
     """
 
     findings: Findings
     pool: Pool
+    deep: bool = True
     tree: LogTree = field(default_factory=LogTree)
     membership: Membership | None = None
     genesis: bytes = b""
@@ -74,8 +81,7 @@ class Scene:
     recoveries: list[Recovered] = field(default_factory=list)
     owners: dict[bytes, str] = field(default_factory=dict)
     _moduli: Spool = field(default_factory=Spool)
-    _identities: dict[bytes, int] = field(default_factory=dict)
-    _enrolled: dict[bytes, list[bytes]] = field(default_factory=dict)
+    _identities: Compact = field(default_factory=Compact)
 
     def find(self, level: Level, name: str, index: int, detail: str) -> None:
         self.findings.add(level, name, index, detail)
@@ -84,8 +90,8 @@ class Scene:
         self.findings.add(flaw.level, flaw.name, index, flaw.detail)
 
     def check(self, index: int, check: Check, *arguments: Any) -> None:
-        """Has a costly check made, some time before the end. All of these are about signatures, or more than that."""
-        if reaches(self.findings.stop, Level.SIGNATURES):
+        """Has a costly check made, some time before the end, unless the audit stops below them all."""
+        if self.deep:
             self.pool.submit(index, check, *arguments)
 
     def election(self, index: int, election: bytes, eid: bytes | None = None) -> Election | None:
@@ -100,16 +106,28 @@ class Scene:
 
     def enrol(self, index: int, user: bytes, modulus: bytes) -> None:
         """From here on this is the user's identity key. A finding when a newer one had replaced it."""
-        enrolled = self._enrolled.setdefault(user, [])
-        if key_hash(modulus) in enrolled[:-1]:
+        name, before = key_hash(modulus), self._identities.get(user)
+        if before is not None and name in list(self._enrolled(before))[1:]:
             self.find(Level.SIGNATURES, "KeySuperseded", index, f"user {user.hex()} had replaced this identity key")
-        enrolled.append(key_hash(modulus))
-        self._identities[user] = self._moduli.append(modulus)
+        # What was appended last is found by the user, and what was before it by what was appended.
+        behind = 0 if before is None else before + 1
+        self._identities.put(user, self._moduli.append(behind.to_bytes(PLACE_BYTES, "big") + name + modulus))
 
-    def identity(self, user: bytes) -> bytes | None:
-        """The modulus of the identity key in force."""
+    def identity(self, user: bytes) -> tuple[bytes, bytes] | None:
+        """(hash, modulus) of the identity key in force."""
         place = self._identities.get(user)
-        return None if place is None else self._moduli.read(place)
+        if place is None:
+            return None
+        kept = self._moduli.read(place)[PLACE_BYTES:]
+        return kept[:HASH_BYTES], kept[HASH_BYTES:]
+
+    def _enrolled(self, place: int) -> Iterator[bytes]:
+        """The hashes of one user's keys, the newest, which is kept at `place`, first."""
+        behind = place + 1
+        while behind:
+            kept = self._moduli.read(behind - 1)
+            yield kept[PLACE_BYTES : PLACE_BYTES + HASH_BYTES]
+            behind = int.from_bytes(kept[:PLACE_BYTES], "big")
 
     def own(self, index: int, modulus: bytes, owner: str) -> None:
         """Notes whose key this is. A finding when it is somebody else's already."""

@@ -41,8 +41,31 @@ def check_note(note: bytes, origin: str, members: tuple[Member, ...]) -> list[Fl
     return []
 
 
-def check_blind(modulus: bytes, blinded: bytes, blind_sig: bytes) -> list[Flaw]:
-    """blind_sig^e mod n = blinded."""
+def check_identity_key(user: bytes, n: bytes, signature: bytes) -> list[Flaw]:
+    """An identity key, signed for by itself."""
+    return check_pss("IdentityKeySignature", n, signature, frame("identity-key", user, n))
+
+
+def check_issue(
+    n: bytes,
+    registrar: bytes,
+    eid: bytes,
+    voter: bytes,
+    identity: bytes,
+    blinded: bytes,
+    identity_sig: bytes,
+    blind_sig: bytes,
+) -> list[Flaw]:
+    """The request of a credential under the identity key `n`, and what `registrar` answered; empty keys are passed over.
+
+    The answer: blind_sig^e mod n = blinded.
+    """
+    message = frame("issue", eid, voter, identity, blinded)
+    flaws = check_pss("IssueSignature", n, identity_sig, message) if n else []
+    return flaws + (_check_blind(registrar, blinded, blind_sig) if registrar else [])
+
+
+def _check_blind(modulus: bytes, blinded: bytes, blind_sig: bytes) -> list[Flaw]:
     if check_blind_signature(modulus, blinded, blind_sig):
         return []
     return [Flaw(Level.SIGNATURES, "BlindSignature", "the registrar's key did not sign the blinded message")]
