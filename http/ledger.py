@@ -33,6 +33,10 @@ class MembersQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first: Index = msgspec.field(name="from", default=1)
 
 
+class ExportQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    first: Index = msgspec.field(name="from", default=1)
+
+
 class InclusionQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     index: Index
     size: Index
@@ -208,26 +212,35 @@ class Export:
         "The whole public record in one file",
         "anyone",
         {200: Media(OCTETS, "what `ballot replay audit` reads")},
-        "NoCheckpoint",
+        "NoCheckpoint BadRange",
+        query=ExportQuery,
         limited=True,
     )
     async def on_get(self, req: Request, resp: Response) -> None:
+        """Entries, each with the checkpoint that covers it exactly if there is one, up to the newest checkpoint.
+
+        With `from`, what the file has from that entry on, to continue a download that broke off: another node's, too,
+        and of a log that has grown since. `from` may be one beyond the last entry: then only the end is left.
+        """
+        first = query_of(req, ExportQuery).first
         async with self._services.reading() as connection:
             last = await queries.applied(connection)
             size = await exportable(connection, last)
         if not size:
             raise Refused("NoCheckpoint", "no majority has signed a checkpoint yet")
+        if first > size + 1:
+            raise Refused("BadRange", f"this node's export ends at entry {size}")
         if not self._turns:
             raise too_many(EXPORTS_AT_ONCE, "5")
         resp.content_type = OCTETS
         resp.set_header("Content-Disposition", f'attachment; filename="ballot-{size}.export"')
-        resp.stream = self._pieces(size)
+        resp.stream = self._pieces(first, size)
 
-    async def _pieces(self, last: int) -> AsyncIterator[bytes]:
+    async def _pieces(self, first: int, last: int) -> AsyncIterator[bytes]:
         self._turns -= 1
         try:
             async with self._services.deps.db.connection() as connection:
-                async for piece in stream_export(connection, last):
+                async for piece in stream_export(connection, last, first):
                     yield piece
         finally:
             self._turns += 1

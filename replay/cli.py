@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,15 +15,13 @@ import msgspec
 from ..ledger.entry import EntryError
 from ..ledger.receipt import ReceiptError
 from .audit import audit as run_audit
-from .checks_count import Progress
 from .count_cli import count_command
-from .export import ExportError, read_export
+from .export import ExportError
 from .receipt import Confirmed, check_in_export, check_receipt, pinned
-from .report import Report
+from .report import Level, Report
 from .show import show_report
-from .source import SourceError, is_url, node_digest, open_source, open_url
-
-COPY_BYTES = 1 << 16
+from .show_progress import Bar
+from .source import SourceError, is_url, node_digest, open_source
 
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -107,8 +102,15 @@ replay.add_command(count_command)
 @click.argument("source")
 @genesis_option
 @click.option("--workers", type=click.IntRange(min=1), help="Processes to check with. Default: one for each core.")
+@click.option(
+    "--level",
+    type=click.Choice([level.value for level in Level]),
+    default=Level.COUNT.value,
+    show_default=True,
+    help="The last level to check; the first two need little time, whatever the log's length.",
+)
 @as_json
-def audit_command(source: str, genesis: str | None, workers: int | None, as_json: bool) -> None:
+def audit_command(source: str, genesis: str | None, workers: int | None, level: str, as_json: bool) -> None:
     """Check everything that can be checked in the export SOURCE.
 
     Five levels: structure (all of it parses), chain (nothing was dropped, added, moved or changed), signatures,
@@ -118,8 +120,11 @@ def audit_command(source: str, genesis: str | None, workers: int | None, as_json
     Without --genesis the audit shows that SOURCE is one consistent ledger, but not whose.
     """
     pin = Pin(genesis)
-    with _progress(quiet=as_json) as progress, _failures():
-        report = run_audit(open_source(source), genesis_hash=pin.hash, on_progress=progress, workers=workers)
+    with Bar(quiet=as_json) as bar, _failures():
+        records = open_source(source, bar.reading)
+        report = run_audit(
+            records, genesis_hash=pin.hash, on_progress=bar.step, workers=workers, level=Level(level)
+        )
     if as_json:
         click.echo(json.dumps(report.to_json()))
     else:
@@ -197,22 +202,18 @@ def receipt_command(
 @click.argument("url")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def export_command(url: str, file: Path) -> None:
-    """Download the export of the node at URL into FILE, which is replaced only by a whole one."""
+    """Download the export of the node at URL into FILE, which is replaced only by a whole one.
+
+    When the connection breaks, it goes on where that happened. What there is so far is in FILE.part: after a minute
+    without progress, or when it is stopped, the same command goes on from there, also with another node's URL.
+    """
     if not is_url(url):
         raise click.UsageError("URL must start with http:// or https://")
-    with _failures(), tempfile.NamedTemporaryFile(dir=file.absolute().parent, delete=False) as part:
-        try:
-            with open_url(url) as answer:
-                while data := answer.read(COPY_BYTES):
-                    part.write(data)
-            part.flush()
-            with open(part.name, "rb") as written:
-                entries = sum(1 for _ in read_export(written))
-            os.replace(part.name, file)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
-    click.echo(f"{file}: {file.stat().st_size} bytes, {entries} records")
+    from .download import download
+
+    with Bar(quiet=False) as bar, _failures():
+        done = download(url, file, lambda count, total: bar.show("entries", count, total))
+    click.echo(f"{file}: {file.stat().st_size} bytes, {done.count} entries")
 
 
 def _confirm(receipt: bytes, body: bytes | None, source: str | None, pin: Pin, accepted: frozenset[bytes]) -> Confirmed:
@@ -224,6 +225,8 @@ def _confirm(receipt: bytes, body: bytes | None, source: str | None, pin: Pin, a
 
 def _rebuild(source: str, dsn: str | None) -> tuple[int, str]:
     # Only this command needs a database driver.
+    import asyncio
+
     import psycopg
 
     from .rebuild import NotFresh, rebuild, rebuild_in_memory
@@ -265,21 +268,3 @@ def _failures() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(str(error)) from error
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Progress]:
-    """A progress bar on standard error, if that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("reading entries", total=None)
-
-        def progress(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total or None)
-
-        yield progress

@@ -14,6 +14,10 @@
 Private parts are not in it. Nothing follows the end, and no record is longer than MAX_RECORD bytes. A file
 written by a node ends at its newest checkpoint, so `count` equals `size`. Nothing in it is believed for being
 there: `replay.audit` does the believing. Reading and writing take memory for one record at a time.
+
+A node also gives the end of the file alone, from the record of entry N on (`?from=N`): every node has the same entries,
+so what one gave can be continued by another, or by the same one when the log is longer. Nodes may hold different
+checkpoints; any of them will do. `replay.download` does that.
 """
 
 from __future__ import annotations
@@ -45,6 +49,10 @@ class ExportError(ValueError):
     def __init__(self, record: int, reason: str) -> None:
         super().__init__(f"record {record}: {reason}")
         self.record = record
+
+
+class CutShort(ExportError):
+    """The bytes end where more should come."""
 
 
 class NoCheckpoint(Exception):
@@ -144,12 +152,11 @@ def write_records(stream: Writable, records: Iterable[Record]) -> None:
 
 def read_export(stream: Readable) -> Iterator[Record]:
     """The records of an export, as they are read. Raises ExportError for anything `ExportWriter` would not write."""
-    if _read(stream, len(MAGIC)) != MAGIC:
-        raise ExportError(0, "not a ballot export of version 1")
+    read_magic(stream)
     number = count = covered = 0
     while True:
         number += 1
-        record = _read_record(stream, number)
+        record = read_record(stream, number)
         yield record
         match record:
             case EntryRecord():
@@ -164,16 +171,25 @@ def read_export(stream: Readable) -> Iterator[Record]:
         raise ExportError(number, "bytes follow the end")
 
 
-def _read_record(stream: Readable, number: int) -> Record:
+def read_magic(stream: Readable) -> None:
+    """Raises ExportError unless an export begins here."""
+    if _read(stream, len(MAGIC)) != MAGIC:
+        raise ExportError(0, "not a ballot export of version 1")
+
+
+def read_record(stream: Readable, number: int) -> Record:
+    """The next record, by itself; `number` is for the error. Raises ExportError, also where the bytes end."""
     prefix = _read(stream, LENGTH_BYTES)
     if not prefix:
-        raise ExportError(number, "the export ends without a closing record")
+        raise CutShort(number, "the export ends without a closing record")
     length = int.from_bytes(prefix, "big")
-    if len(prefix) < LENGTH_BYTES or length > MAX_RECORD:
-        raise ExportError(number, "a length is cut short or too large")
+    if len(prefix) < LENGTH_BYTES:
+        raise CutShort(number, "a length is cut short")
+    if length > MAX_RECORD:
+        raise ExportError(number, "a length is too large")
     data = _read(stream, length)
     if len(data) < length:
-        raise ExportError(number, "the record is cut short")
+        raise CutShort(number, "the record is cut short")
     try:
         read = _DECODER.decode(data)
     except msgspec.ValidationError as error:
@@ -204,23 +220,24 @@ async def exportable(connection: AsyncConnection[Any], last: int) -> int:
     return int(row[0])
 
 
-async def stream_export(connection: AsyncConnection[Any], last: int) -> AsyncIterator[bytes]:
+async def stream_export(connection: AsyncConnection[Any], last: int, first: int = 1) -> AsyncIterator[bytes]:
     """The export of this node's log in pieces of some 64 KiB, up to the newest checkpoint at or below `last`.
 
+    From entry `first` on; the magic line is there only if that is 1.
     `last` is the applied index. The connection is used by nobody else meanwhile and is not inside a transaction.
     Raises NoCheckpoint before the first piece, and psycopg.Error.
     """
     size = await exportable(connection, last)
     if size == 0:
         raise NoCheckpoint("no checkpoint has been signed yet")
-    piece = bytearray(MAGIC)
+    piece = bytearray(MAGIC if first == 1 else b"")
     async with connection.transaction(), connection.cursor(name="export") as cursor:
         cursor.itersize = FETCH_ROWS
         await cursor.execute(
             "select header, public, note from ledger_entry as entry"
             " left join ledger_checkpoint as checkpoint on checkpoint.size = entry.index"
-            " where entry.index <= %s order by entry.index",
-            (size,),
+            " where entry.index between %s and %s order by entry.index",
+            (first, size),
             binary=True,
         )
         async for header, public, note in cursor:
