@@ -173,8 +173,9 @@ def read_export(stream: Readable) -> Iterator[Record]:
 
 def read_magic(stream: Readable) -> None:
     """Raises ExportError unless an export begins here."""
-    if _read(stream, len(MAGIC)) != MAGIC:
-        raise ExportError(0, "not a ballot export of version 1")
+    found = _read(stream, len(MAGIC))
+    if found != MAGIC:
+        raise (CutShort if MAGIC.startswith(found) else ExportError)(0, "not a ballot export of version 1")
 
 
 def read_record(stream: Readable, number: int) -> Record:

@@ -42,7 +42,7 @@ def prefix(records: list[Record], entries: int) -> list[Record]:
 
 def test_a_download_that_breaks_off_again_and_again_is_whole_in_the_end(log: ElectionLog, tmp_path: Path) -> None:
     data = written(log.records())
-    exporting = Exporting(log.records(), [10, 5000, 7000, 3, 20000, 9000])
+    exporting = Exporting(log.records(), [10, 5000, 7000, 3, 4000, 6000])
     with serving(exporting) as node:
         done = download(node, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == data
@@ -98,7 +98,7 @@ def test_a_node_that_is_behind_is_waited_for(log: ElectionLog, tmp_path: Path) -
             self.records = prefix(log.records(), 8) if len(self.asked) in (1, 2) else log.records()
             return super().answer(first)
 
-    behind = Behind([], [40000])
+    behind = Behind([], [15000])
     with serving(behind) as node:
         assert list(records_of(node, Progress())) == log.records()
     assert len(behind.asked) == 4
