@@ -1,5 +1,5 @@
 """`python -m ballot` is the `ballot` command."""
 
-from ballot.cli import main
+from ballot.entry import main
 
 main()

@@ -4,13 +4,14 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from ballot.replay.audit import HANDLERS, audit
 from ballot.replay.events import KINDS
 from ballot.replay.export import EntryRecord, Record, read_export, write_records
-from ballot.replay.report import KEPT_OF_A_NAME, LEVELS, Findings, Level, Report
+from ballot.replay.report import KEPT_OF_A_NAME, LEVELS, Findings, Level, Report, reaches
 from ballot.voting.fold import _FOLD
 from tests.support.attacks import FILE, INSIDER, Attack, dissent
 from tests.support.log_builder import ElectionLog, election_log, seal_drafts
@@ -163,15 +164,33 @@ def test_every_kind_that_is_folded_is_known() -> None:
     assert set(HANDLERS) <= set(KINDS.values())
 
 
-def test_an_audit_needs_neither_network_nor_database() -> None:
-    program = """
-import sys
+HEAVY = {"psycopg", "redis", "aiohttp", "asyncio", "falcon", "ssl", "urllib.request", "http.client", "sqlite3"}
+
+
+def test_an_audit_needs_neither_network_nor_database(log: ElectionLog, tmp_path: Path) -> None:
+    """The whole command in a fresh interpreter: nothing is loaded that could open a connection, and none is opened."""
+    with (tmp_path / "export").open("wb") as stream:
+        write_records(stream, log.records())
+    program = f"""
+import runpy, sys
 seen = []
 sys.addaudithook(lambda event, _: seen.append(event) if event.startswith("socket.") else None)
-import ballot.replay.audit, ballot.replay.receipt, ballot.replay.source
-ballot.replay.audit.audit([])
-heavy = {"psycopg", "redis", "aiohttp", "asyncio", "ssl", "urllib.request", "http.client"}
-print(sorted(heavy & set(sys.modules)), seen)
+sys.argv = ["ballot", "replay", "audit", {str(tmp_path / "export")!r}]
+try:
+    runpy.run_module("ballot", run_name="__main__")
+except SystemExit as end:
+    print(end.code, sorted({HEAVY!r} & set(sys.modules)), seen)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[] []"
+    assert done.stdout.splitlines()[-2:] == ["audit: PASS", "0 [] []"]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_an_audit_stops_where_it_is_told_to(level: Level, log: ElectionLog) -> None:
+    report = audit(log.records(), workers=1, level=level)
+    assert report.passed and report.level is level
+    assert [report.verdict(one) == "pass" for one in LEVELS] == [reaches(level, one) for one in LEVELS]
+    for name, attack in {attack.level: (name, attack) for name, attack in ATTACKS.items()}.values():
+        found = {(one.level, one.name) for one in audit(attack.make(log), workers=1, level=level).findings}
+        assert ((attack.level, attack.name) in found) == reaches(level, Level(attack.level)), name
+        assert all(reaches(level, one) for one, _ in found)

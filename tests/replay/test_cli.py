@@ -97,6 +97,23 @@ def test_audit_answers_in_json(good: Path, bad: Path, genesis: Path) -> None:
     assert json.loads(failed.output)["first"]["name"] == "GenesisDiffers"
 
 
+def test_audit_stops_at_a_level(bad: Path) -> None:
+    result = run("audit", bad, "--level", "ballots")
+    assert result.exit_code == 0 and "not checked" in result.output
+    assert json.loads(run("audit", bad, "--level", "chain", "--json").output)["levels"] == {
+        "structure": "pass",
+        "chain": "pass",
+        "signatures": "not checked",
+        "ballots": "not checked",
+        "count": "not checked",
+    }
+
+
+def test_audit_names_the_first_entry_that_is_broken(bad: Path) -> None:
+    first = json.loads(run("audit", bad, "--json").output)["first"]
+    assert f"the first that is broken: entry {first['index']}, {first['detail']}" in run("audit", bad).output
+
+
 def test_a_missing_file_is_a_failure_and_a_wrong_option_is_usage(tmp_path: Path, good: Path) -> None:
     assert run("audit", tmp_path / "none").exit_code == 1
     assert run("audit", good, "--genesis", "nonsense").exit_code == 2
