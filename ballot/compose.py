@@ -59,6 +59,7 @@ def _app_settings(settings: Settings) -> AppSettings:
         at_once=settings.at_once,
         trust_forwarded=settings.trust_forwarded,
         turnout_s=settings.turnout_s,
+        witnesses=settings.witnesses,
     )
     per_client = replace(app.limits["client"], count=settings.auth_per_client)
     return replace(app, limits={**app.limits, "client": per_client})

@@ -19,6 +19,7 @@ from .ledger import rsa
 from .ledger.entry import Entry
 from .ledger.settings import Address, NodeKeys, NodeSettings, PeerTls
 from .ledger.vault import Vault, VaultError
+from .ledger.witness import Witness, WitnessError, read_vkeys
 from .pem import private_pems
 
 DEFAULT_SECRETS = "/run/secrets"
@@ -56,6 +57,7 @@ class Settings:
     api: Mapping[int, str]
     turnout_s: int
     migrate: bool
+    witnesses: tuple[Witness, ...] = ()
 
     @property
     def socket(self) -> Path:
@@ -183,6 +185,13 @@ def _urls(text: str) -> dict[int, str]:
     return urls
 
 
+def _witnesses(text: str) -> tuple[Witness, ...]:
+    try:
+        return read_vkeys(text)
+    except WitnessError as error:
+        raise ConfigError(f"BALLOT_WITNESSES must be verifier keys, separated by spaces: {error}") from error
+
+
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Raises ConfigError, naming the variable."""
     env = os.environ if environment is None else environment
@@ -232,4 +241,5 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         api=_urls(env.get("BALLOT_API", "")),
         turnout_s=number("TURNOUT_S", 20, least=2),
         migrate=number("MIGRATE", 1) == 1,
+        witnesses=_witnesses(env.get("BALLOT_WITNESSES", "")),
     )

@@ -1,4 +1,4 @@
-"""Where the `ballot` command begins. An auditor's commands are found without the rest: no database driver, no server."""
+"""Where the `ballot` command begins. An auditor's commands load no database driver and no server."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from . import (
     roll,
     sessions,
     votes,
+    witness,
 )
 from .accounts import Accounts
 from .caching import Caching
@@ -158,6 +159,7 @@ def _add_ledger(app: Application, services: Services) -> None:
     app.add_route("/api/ledger/proof/consistency", proofs, suffix="consistency")
     app.add_route("/api/ledger/export", ledger.Export(services))
     app.add_route("/api/ledger/digest", ledger.StateDigest(services))
+    app.add_route("/api/ledger/witness", witness.WitnessResource(services))
 
 
 def _add_diag(app: Application, services: Services, listeners: Listeners) -> None:

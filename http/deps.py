@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 
 from ..ledger.client import LedgerClient
 from ..ledger.vault import Vault
+from ..ledger.witness import Witness
 from ..mail.transport import Mailer
 from .limits import Limit
 from .tokens import TokenKey
@@ -42,6 +43,7 @@ class Settings:
     one worker takes of casts from everybody together, 0 for no limit; `at_once` how many ballots and credentials it has
     under way. `trust_forwarded` takes a client's address from
     the last X-Forwarded-For, for nodes behind a proxy of their own. `turnout_s`: in which steps events tell turnout.
+    `witnesses`: whose cosignatures are taken and shown.
     """
 
     node: int
@@ -58,6 +60,7 @@ class Settings:
     at_once: int = 200
     trust_forwarded: bool = False
     turnout_s: int = 20
+    witnesses: tuple[Witness, ...] = ()
     max_body: int = 64 * 1024
     max_roll: int = 8 * 1024 * 1024
     max_ballot: int = 256 * 1024

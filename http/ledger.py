@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from falcon.asgi import Request, Response
 
+from ..ledger.rpc import size_of
 from ..projections import queries
 from ..projections.digest import public_digest
 from ..replay.export import exportable, stream_export
@@ -18,10 +19,15 @@ from .limits import too_many
 from .parse import B64, OCTETS, Index, answer, query_of
 from .problems import Refused
 from .services import Services
+from .witness import newest_witnessed, with_witnesses
 
 MOST_ENTRIES, MOST_BYTES = 500, 4 * 1024 * 1024
 MOST_LISTS = 100
 EXPORTS_AT_ONCE = 2
+
+
+class CheckpointQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    witnessed: Literal[0, 1] = 0
 
 
 class EntriesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,12 +109,20 @@ class Checkpoint:
         "anyone",
         {200: Media("text/plain; charset=utf-8", "a signed note (C2SP tlog-checkpoint)")},
         "NoCheckpoint",
+        query=CheckpointQuery,
         etag=True,
     )
     async def on_get(self, req: Request, resp: Response) -> None:
-        note = await self._services.deps.ledger.checkpoint()
-        if not note:
-            raise Refused("NoCheckpoint", "no majority has signed a checkpoint yet")
+        """Below the members' lines stand those of the witnesses who cosigned this very checkpoint. With `witnessed` it
+        is the newest one that any witness cosigned.
+        """
+        if query_of(req, CheckpointQuery).witnessed:
+            note = await newest_witnessed(self._services)
+        else:
+            note = await self._services.deps.ledger.checkpoint()
+            if not note:
+                raise Refused("NoCheckpoint", "no majority has signed a checkpoint yet")
+            note = await with_witnesses(self._services, note, size_of(note))
         resp.content_type = "text/plain; charset=utf-8"
         resp.data = note
 

@@ -12,7 +12,7 @@ from falcon.asgi import Request, Response
 
 from .describe import KEY, Body, Media, Operation, media_of, route, status_words
 from .limits import RATE_HEADERS
-from .parse import B64, CSV, JSON, OCTETS, b64_pattern
+from .parse import B64, CSV, JSON, OCTETS, TEXT, b64_pattern
 from .problems import MEDIA_TYPE, REFUSALS, Problem
 
 Document = dict[str, Any]
@@ -22,6 +22,7 @@ Route = tuple[str, str, Operation]
 _FIELD = re.compile(r"\{(\w+)(?::b64\((\d+)\))?\}")
 _OTHER = {
     OCTETS: "the bytes themselves",
+    TEXT: "UTF-8",
     CSV: "one address a line, and after a comma a weight; a first line `email` is passed over",
 }
 _SCHEMA = "#/components/schemas/{name}"

@@ -19,6 +19,7 @@ from .problems import Refused
 JSON = "application/json"
 OCTETS = "application/octet-stream"
 CSV = "text/csv"
+TEXT = "text/plain"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

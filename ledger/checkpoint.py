@@ -59,7 +59,7 @@ class Member:
     rsa: bytes
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_name(self.name)
         if len(self.ed25519) != 32 or len(self.rsa) != RSA_MODULUS_BYTES:
             raise CheckpointError(f"a key of {self.name} has the wrong length")
 
@@ -106,7 +106,7 @@ def read_note(note: bytes) -> Checkpoint:
 
 def cosign(key: Ed25519PrivateKey, name: str, checkpoint: Checkpoint, time_s: int) -> str:
     """A node's cosignature line, without its newline; `time_s` is in seconds since 1970."""
-    _check_name(name)
+    check_name(name)
     stamp = time_s.to_bytes(_TIME_SIZE, "big")
     public = key.public_key().public_bytes_raw()
     signature = stamp + key.sign(_cosigned(stamp, checkpoint.body()))
@@ -115,7 +115,7 @@ def cosign(key: Ed25519PrivateKey, name: str, checkpoint: Checkpoint, time_s: in
 
 def rsa_line(key: RSAPrivateKey, name: str, checkpoint: Checkpoint) -> str:
     """The leader's RSA-PSS line, without its newline."""
-    _check_name(name)
+    check_name(name)
     key_id = _key_id(name, Signature.RSA_PSS, _public_info(rsa.modulus(key)))
     return _line(name, key_id + rsa.sign(key, checkpoint.body()))
 
@@ -125,7 +125,7 @@ def verify_line(line: str, checkpoint: Checkpoint, member: Member) -> Signature:
 
     Raises CheckpointError when it is malformed, under another name or key, or does not verify.
     """
-    name, blob = _parse_line(line)
+    name, blob = parse_line(line)
     kind = _keys(member).get((name, blob[:_KEY_ID_SIZE]))
     if kind is None:
         raise CheckpointError(f"the line is not signed by a key of {member.name}")
@@ -152,7 +152,7 @@ def verify_note(note: bytes, origin: str, members: Sequence[Member]) -> Checkpoi
     CheckpointError.
     """
     known = _known_keys(members)
-    body, lines = _split_note(note)
+    body, lines = split_note(note)
     checkpoint = parse_body(body)
     if checkpoint.origin != origin:
         raise CheckpointError("the checkpoint is of another log")
@@ -202,10 +202,18 @@ def _verify(kind: Signature, member: Member, signature: bytes, body: bytes) -> N
         if kind is Signature.RSA_PSS:
             rsa.verify(member.rsa, signature, body)
         else:
-            stamp, bare = signature[:_TIME_SIZE], signature[_TIME_SIZE:]
-            _ed25519(member.ed25519).verify(bare, _cosigned(stamp, body))
-    except (InvalidSignature, rsa.BadSignature) as error:
+            verify_cosignature(signature, body, member.name, member.ed25519)
+    except rsa.BadSignature as error:
         raise CheckpointError(f"a signature of {member.name} does not verify") from error
+
+
+def verify_cosignature(signature: bytes, body: bytes, name: str, public: bytes) -> None:
+    """Check a cosignature, its time in front, of the body of a note. Raises CheckpointError."""
+    stamp, bare = signature[:_TIME_SIZE], signature[_TIME_SIZE:]
+    try:
+        _ed25519(public).verify(bare, _cosigned(stamp, body))
+    except (InvalidSignature, ValueError) as error:
+        raise CheckpointError(f"a signature of {name} does not verify") from error
 
 
 def _cosigned(stamp: bytes, body: bytes) -> bytes:
@@ -253,8 +261,8 @@ def _line(name: str, blob: bytes) -> str:
     return f"{_DASH} {name} {encode_base64(blob)}"
 
 
-def _split_note(note: bytes) -> tuple[bytes, list[str]]:
-    """The body with its final newline, and the signature lines without theirs."""
+def split_note(note: bytes) -> tuple[bytes, list[str]]:
+    """The body with its final newline, and the signature lines without theirs. Raises CheckpointError."""
     if len(note) > MAX_NOTE_BYTES:
         raise CheckpointError("the note is too long")
     text, blank, signatures = _decode(note).rpartition("\n\n")
@@ -266,15 +274,15 @@ def _split_note(note: bytes) -> tuple[bytes, list[str]]:
 def _parse_lines(lines: Sequence[str]) -> list[tuple[str, bytes]]:
     if not 0 < len(lines) <= MAX_LINES:
         raise CheckpointError(f"{len(lines)} signature lines")
-    return [_parse_line(line) for line in lines]
+    return [parse_line(line) for line in lines]
 
 
-def _parse_line(line: str) -> tuple[str, bytes]:
-    """(name, key id and signature) of a line without its newline."""
+def parse_line(line: str) -> tuple[str, bytes]:
+    """(name, key id and signature) of a line without its newline. Raises CheckpointError."""
     parts = line.split(" ")
     if len(parts) != 3 or parts[0] != _DASH:
         raise CheckpointError("a signature line is a dash, a name and base64")
-    _check_name(parts[1])
+    check_name(parts[1])
     try:
         blob = decode_base64(parts[2])
     except ValueError as error:
@@ -298,6 +306,7 @@ def _has_control(text: str) -> bool:
     return any(character < " " for character in text)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raises CheckpointError unless keys may have this name."""
     if not name or "+" in name or _has_control(name) or any(map(str.isspace, name)):
         raise CheckpointError("a key name is empty or has spaces, control characters or a plus")

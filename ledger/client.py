@@ -147,6 +147,10 @@ class LedgerClient:
         note: bytes = await self.call("checkpoint")
         return note
 
+    async def witness(self, vkey: str, size: int, line: str) -> None:
+        """Keeps a witness's line, which the caller has verified, under this node's checkpoint of `size` entries."""
+        await self.call("witness", [vkey, size, line])
+
     def close(self) -> None:
         if self._link is not None:
             self._link.close()

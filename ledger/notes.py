@@ -10,7 +10,14 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
+from .submit import Unavailable
+
 _KEEP = "insert into ledger_checkpoint values (%b, %b) on conflict do nothing"
+
+_KEEP_WITNESS = """
+insert into ledger_witness values (%s, %s, %s) on conflict (key)
+do update set size = excluded.size, line = excluded.line where ledger_witness.size <= excluded.size
+"""
 
 
 class Notes:
@@ -93,6 +100,14 @@ class Notes:
                     await self._connection.execute(
                         "update ledger_signed set size = %b, root = %b where size < %b", (*signed, signed[0])
                     )
+
+    async def keep_witness(self, vkey: str, size: int, line: str) -> None:
+        """Stores what a witness cosigned last. Raises Unavailable."""
+        try:
+            async with await AsyncConnection.connect(self._dsn, autocommit=True) as connection:
+                await connection.execute(_KEEP_WITNESS, (vkey, size, line))
+        except psycopg.Error as error:
+            raise Unavailable("this node's database cannot be reached") from error
 
     def write_out(self) -> None:
         """Stores the checkpoints that wait, as far as that works, while everything else stands still: we are to end."""

@@ -41,6 +41,7 @@ class RpcServer:
             "inclusion": self._inclusion,
             "consistency": self._consistency,
             "checkpoint": self._checkpoint,
+            "witness": self._witness,
             "at": self._at,
         }
         # What a peer may ask of this node as well.
@@ -193,6 +194,9 @@ class RpcServer:
 
     async def _checkpoint(self, _: Any) -> bytes:
         return self._node.notes.newest
+
+    async def _witness(self, argument: Any) -> None:
+        await self._node.notes.keep_witness(*argument)
 
 
 def private_socket(path: Path) -> socket.socket:

@@ -308,6 +308,23 @@ async def newest_members(connection: Connection, size: int) -> int:
     return int((await _column(connection, NEWEST_MEMBERS, (size,)))[0])
 
 
+async def checkpoint_note(connection: Connection, size: int) -> bytes | None:
+    """The checkpoint of exactly so many entries, if this node holds it."""
+    found = await _column(connection, "select note from ledger_checkpoint where size = %s", (size,))
+    return bytes(found[0]) if found else None
+
+
+async def newest_witnessed(connection: Connection) -> int:
+    """The largest size that a witness cosigned; 0 for none."""
+    return int((await _column(connection, "select coalesce(max(size), 0) from ledger_witness", ()))[0])
+
+
+async def witness_lines(connection: Connection, size: int, keys: Sequence[str]) -> list[str]:
+    """The lines of these witnesses, by their verifier keys, under the checkpoint of `size` entries."""
+    query = "select line from ledger_witness where size = %s and key = any(%s) order by key"
+    return await _column(connection, query, (size, list(keys)))
+
+
 async def entries(connection: Connection, first: int, last: int, most_bytes: int) -> list[LogEntry]:
     """Applied entries from `first` to `last`, in order; fewer where they exceed `most_bytes`, but at least one."""
     query = """select index, header, public from (

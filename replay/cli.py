@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -17,59 +16,14 @@ from ..ledger.receipt import ReceiptError
 from .audit import audit as run_audit
 from .count_cli import count_command
 from .export import ExportError
+from .follow_cli import follow_command, witness_key_command
+from .options import Pin, accept_option, as_json, existing_file, genesis_option
+from .rebuild import SAME, Compared, Rebuilt, compare_at, compare_nodes
 from .receipt import Confirmed, check_in_export, check_receipt, pinned
 from .report import Level, Report
 from .show import show_report
 from .show_progress import Bar
-from .source import SourceError, is_url, node_digest, open_source
-
-existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-genesis_option = click.option(
-    "--genesis",
-    metavar="HASH|FILE",
-    help="Pin the ledger: the genesis hash in hex, or the genesis file that `ballot keys init` made.",
-)
-
-
-def _read_hash(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> frozenset[bytes]:
-    if not all(_is_hash(value) for value in values):
-        raise click.BadParameter("a hash is 64 hex digits")
-    return frozenset(map(bytes.fromhex, values))
-
-
-accept_option = click.option(
-    "--accept-recovery",
-    "accepted",
-    metavar="HASH",
-    multiple=True,
-    callback=_read_hash,
-    help="Follow the recovery of a cluster that lost its majority, by its entry's hash as the operator published it.",
-)
-
-
-def _is_hash(text: str) -> bool:
-    return len(text) == 64 and not set(text.lower()) - set("0123456789abcdef")
-
-
-class Pin:
-    """What `--genesis` was given."""
-
-    def __init__(self, value: str | None) -> None:
-        self.hash: bytes | None = None
-        self.file: bytes | None = None
-        if value is None:
-            return
-        if _is_hash(value):
-            self.hash = bytes.fromhex(value)
-            return
-        try:
-            self.file = Path(value).read_bytes()
-            self.hash = pinned(self.file).hash
-        except OSError as error:
-            raise click.UsageError(f"--genesis is neither 64 hex digits nor a file: {error.strerror}") from error
-        except ReceiptError as error:
-            raise click.UsageError(f"--genesis: {error}") from error
+from .source import SourceError, is_url, open_source
 
 
 class Kept(msgspec.Struct):
@@ -92,10 +46,13 @@ def replay() -> None:
       ballot replay rebuild election.ballots --node http://127.0.0.1:8001
       ballot replay receipt my-receipt.txt --export election.ballots
       ballot replay count ward.blt --method stv
+      ballot replay follow http://127.0.0.1:8001 http://127.0.0.1:8002
     """
 
 
 replay.add_command(count_command)
+replay.add_command(follow_command)
+replay.add_command(witness_key_command)
 
 
 @replay.command("audit")
@@ -122,9 +79,7 @@ def audit_command(source: str, genesis: str | None, workers: int | None, level: 
     pin = Pin(genesis)
     with Bar(quiet=as_json) as bar, _failures():
         records = open_source(source, bar.reading)
-        report = run_audit(
-            records, genesis_hash=pin.hash, on_progress=bar.step, workers=workers, level=Level(level)
-        )
+        report = run_audit(records, genesis_hash=pin.hash, on_progress=bar.step, workers=workers, level=Level(level))
     if as_json:
         click.echo(json.dumps(report.to_json()))
     else:
@@ -134,25 +89,28 @@ def audit_command(source: str, genesis: str | None, workers: int | None, level: 
 
 @replay.command("rebuild")
 @click.argument("source")
+@click.option("--at", type=click.IntRange(min=1), metavar="N", help="Fold the first N entries alone.")
 @click.option("--dsn", help="An empty PostgreSQL database to fold into. Default: fold in memory.")
 @click.option("--node", "nodes", multiple=True, metavar="URL", help="A running node to compare with; repeat for more.")
 @as_json
-def rebuild_command(source: str, dsn: str | None, nodes: tuple[str, ...], as_json: bool) -> None:
+def rebuild_command(source: str, at: int | None, dsn: str | None, nodes: tuple[str, ...], as_json: bool) -> None:
     """Fold the export SOURCE into fresh tables and print the digest of the public state.
 
-    Each --node is asked for its own. Equal digests at equal indexes mean that the node's tables are what the log says;
-    a node that has moved on since cannot be compared, so take a new export then.
+    Each --node is asked for its own digest, which it can give only for where it stands. If that is beyond SOURCE, the
+    entries in between are taken from the node, checked against the chain and folded too: equal digests at equal
+    indexes mean that the node's tables are what the log says. A node that is behind is waited for.
     """
-    with _failures():
-        index, digest = _rebuild(source, dsn)
-        compared = [_compare(node, index, digest) for node in nodes]
+    if nodes and at is not None:
+        raise click.UsageError("a node gives its digest only for where it stands: --at and --node exclude each other")
+    with Bar(quiet=as_json) as bar, _failures():
+        index, digest, compared = _rebuild(source, at, dsn, nodes, bar)
     if as_json:
-        click.echo(json.dumps({"index": index, "digest": digest, "nodes": compared}))
+        click.echo(json.dumps({"index": index, "digest": digest, "nodes": [asdict(node) for node in compared]}))
     else:
         click.echo(f"{digest}  public state at entry {index}")
         for node in compared:
-            click.echo(f"{node['digest']}  {node['node']} at entry {node['index']}: {node['verdict']}")
-    raise SystemExit(0 if all(node["verdict"] == "same" for node in compared) else 1)
+            click.echo(f"{node.digest}  {node.node} at entry {node.index}: {node.verdict}")
+    raise SystemExit(0 if all(node.verdict == SAME for node in compared) else 1)
 
 
 @replay.command("receipt")
@@ -223,20 +181,27 @@ def _confirm(receipt: bytes, body: bytes | None, source: str | None, pin: Pin, a
     return check_receipt(receipt, pinned(pin.file), body)
 
 
-def _rebuild(source: str, dsn: str | None) -> tuple[int, str]:
-    # Only this command needs a database driver.
+def _rebuild(
+    source: str, at: int | None, dsn: str | None, nodes: tuple[str, ...], bar: Bar
+) -> tuple[int, str, list[Compared]]:
+    records = open_source(source, bar.reading)
+    if dsn is None:
+        rebuilt = Rebuilt()
+        rebuilt.take(records, at)
+        index, digest = rebuilt.state.index, rebuilt.state.digest()
+        return index, digest, compare_nodes(rebuilt, nodes)
+    # Only this way needs a database driver.
     import asyncio
 
     import psycopg
 
-    from .rebuild import NotFresh, rebuild, rebuild_in_memory
+    from .rebuild_database import NotFresh, rebuild
 
-    if dsn is None:
-        return rebuild_in_memory(open_source(source))
     try:
-        return asyncio.run(rebuild(open_source(source), dsn))
+        index, digest = asyncio.run(rebuild(records, dsn, at))
     except (NotFresh, psycopg.Error) as error:
         raise click.ClickException(str(error)) from error
+    return index, digest, [compare_at(node, index, digest) for node in nodes]
 
 
 def _kept(file: Path) -> Kept:
@@ -247,12 +212,6 @@ def _kept(file: Path) -> Kept:
         return msgspec.json.decode(data, type=Kept)
     except msgspec.MsgspecError as error:
         raise click.UsageError(f"{file} is not a wallet record with a receipt: {error}") from error
-
-
-def _compare(node: str, index: int, digest: str) -> dict[str, Any]:
-    at, theirs = node_digest(node)
-    verdict = "same" if theirs == digest else "DIFFERENT"
-    return {"node": node, "index": at, "digest": theirs, "verdict": verdict if at == index else "at another entry"}
 
 
 def _status(report: Report) -> int:

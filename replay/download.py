@@ -18,7 +18,18 @@ from typing import BinaryIO
 
 from ..ledger.checkpoint import CheckpointError, read_note
 from ..ledger.entry import ZERO_HASH, EntryError, prev_hash_of
-from .export import MAGIC, CheckpointRecord, CutShort, EndRecord, EntryRecord, ExportError, Record, pack, read_magic, read_record
+from .export import (
+    MAGIC,
+    CheckpointRecord,
+    CutShort,
+    EndRecord,
+    EntryRecord,
+    ExportError,
+    Record,
+    pack,
+    read_magic,
+    read_record,
+)
 from .source import Answer, Gone, SourceError, Told, open_url, read_checkpoint
 
 PART = ".part"

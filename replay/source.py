@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import stat
@@ -16,6 +17,8 @@ from .export import Readable, Record, read_export
 EXPORT_PATH = "/api/ledger/export"
 CHECKPOINT_PATH = "/api/ledger/checkpoint"
 DIGEST_PATH = "/api/ledger/digest"
+ENTRIES_PATH = "/api/ledger/entries"
+MAX_ENTRIES_BYTES = 64 << 20
 TIMEOUT_S = 60
 MAX_DIGEST_BYTES = 4096
 READ_AHEAD = 1 << 18
@@ -76,6 +79,24 @@ def node_digest(node: str) -> tuple[int, str]:
         return int(value["index"]), str(value["digest"])
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise SourceError(f"{node} does not answer with a digest") from error
+
+
+def read_entries(node: str, first: int, last: int) -> list[tuple[bytes, bytes]]:
+    """(header, public payload) of entries from `first` on: at least one, not beyond `last`. Raises SourceError."""
+    with Answer(f"{node.rstrip('/')}{ENTRIES_PATH}?from={first}&to={last}") as answer:
+        data = answer.read(MAX_ENTRIES_BYTES)
+    try:
+        entries = json.loads(data)["entries"]
+        found = [(_unb64(entry["header"]), _unb64(entry["public"])) for entry in entries]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SourceError(f"{node} does not answer with entries") from error
+    if not found or len(found) > last - first + 1:
+        raise SourceError(f"{node} does not show entry {first}")
+    return found
+
+
+def _unb64(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 class Answer:

@@ -25,7 +25,8 @@ from ballot.replay.export import (
     stream_export,
     write_records,
 )
-from ballot.replay.rebuild import NotFresh, rebuild, rebuild_in_memory
+from ballot.replay.rebuild import rebuild_in_memory
+from ballot.replay.rebuild_database import NotFresh, rebuild
 from tests.support.log_builder import ElectionLog, election_log
 
 pytestmark = pytest.mark.cluster
