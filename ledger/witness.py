@@ -74,9 +74,8 @@ def read_vkey(text: str) -> Witness:
 def read_vkeys(text: str) -> tuple[Witness, ...]:
     """Verifier keys, separated by white space. Raises WitnessError, also for a name or a key that comes twice."""
     witnesses = tuple(map(read_vkey, text.split()))
-    if len({one.name for one in witnesses}) < len(witnesses) or len({one.ed25519 for one in witnesses}) < len(
-        witnesses
-    ):
+    names, keys = {one.name for one in witnesses}, {one.ed25519 for one in witnesses}
+    if not len(names) == len(keys) == len(witnesses):
         raise WitnessError("two witnesses share a name or a key")
     return witnesses
 

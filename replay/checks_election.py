@@ -53,8 +53,8 @@ def roll_frozen(scene: Scene, index: int, event: e.RollFrozen) -> None:
         scene.find(Level.BALLOTS, "RollUnsorted", index, "the leaves are not in order")
     if event.root != root_of(event.leaves) or event.size != len(event.leaves):
         scene.find(Level.BALLOTS, "RollRootDiffers", index, "root and size are not those of the leaves")
-    same = all([_put_on_roll(scene, index, election, leaf) for leaf in event.leaves])
-    if not same or len(election.roll) != len(election.added):
+    known = sum(_put_on_roll(scene, index, election, leaf) for leaf in event.leaves)
+    if not known == len(event.leaves) == len(election.added) == len(election.roll):
         scene.find(Level.BALLOTS, "RollDiffers", index, "the frozen roll is not made of the voters that were added")
     election.added = Compact()
     election.roll_root = event.root

@@ -21,12 +21,13 @@ from ..client.api import Line, NoAnswer, Public, Refused, Reply
 from ..client.log import Log
 from ..client.trust import Fork, Recovered, Trust, Untrusted
 from ..client.wallet import FolderStore
-from ..ledger.checkpoint import Checkpoint, CheckpointError, assemble, cosign, read_note
+from ..ledger.checkpoint import Checkpoint, CheckpointError, assemble, cosign, parse_body, read_note
 from ..ledger.witness import Witness
 
 NOTE_RECORD, NODES_RECORD, COSIGNED_RECORD = "note", "nodes", "cosigned"
 EVIDENCE = "evidence"
-CHECKPOINT_PATH, WITNESS_PATH = "/api/ledger/checkpoint", "/api/ledger/witness"
+CHECKPOINT_PATH, CONSISTENCY_PATH = "/api/ledger/checkpoint", "/api/ledger/proof/consistency"
+WITNESS_PATH = "/api/ledger/witness"
 ALARMS = ("fork", "rollback", "recovery", "untrusted")
 
 
@@ -56,10 +57,10 @@ class _Shown(msgspec.Struct):
 
 
 class _Answers(Public):
-    """Remembers what a node answered."""
+    """Asks one node first, the others where it does not reach, and remembers what they answered."""
 
-    def __init__(self, line: Line) -> None:
-        super().__init__(line)
+    def __init__(self, line: Line, first: int) -> None:
+        super().__init__(line, first)
         self.kept: list[tuple[str, Mapping[str, int], bytes]] = []
 
     async def get_at(self, node: int, path: str, query: Mapping[str, int] | None = None) -> Reply:
@@ -69,12 +70,10 @@ class _Answers(Public):
 
 
 class Monitor:
-    """`lines`, by a node's address, lead to that node alone. `patience_s`: how long one may be fallen back."""
+    """`line` leads to the nodes. `patience_s`: how long one may be fallen back."""
 
-    def __init__(
-        self, lines: Mapping[str, Line], trust: Trust, folder: Path, patience_s: float, clock: Callable[[], float]
-    ) -> None:
-        self._lines, self._trust, self._folder = lines, trust, folder
+    def __init__(self, line: Line, trust: Trust, folder: Path, patience_s: float, clock: Callable[[], float]) -> None:
+        self._line, self._trust, self._folder = line, trust, folder
         self._patience_s, self._clock = patience_s, clock
         self._store = FolderStore(folder)
         kept = self._store.load(NODES_RECORD)
@@ -82,23 +81,24 @@ class Monitor:
 
     async def look(self) -> list[Seen]:
         """One look at every node."""
-        found = [await self._look_at(node, line) for node, line in self._lines.items()]
+        found = [await self._look_at(number, node) for number, node in enumerate(self._line.urls)]
         self._store.save(NODES_RECORD, msgspec.json.encode(self._shown))
         return found
 
     @property
     def waits(self) -> bool:
         """Whether a node has fallen back and may still come up again."""
-        return any(self._shown[node].fallen_s for node in self._lines if node in self._shown)
+        return any(self._shown[node].fallen_s for node in self._line.urls if node in self._shown)
 
-    async def _look_at(self, node: str, line: Line) -> Seen:
-        answers = _Answers(line)
+    async def _look_at(self, number: int, node: str) -> Seen:
+        answers = _Answers(self._line, number)
         log = Log(answers, self._trust, self._store)
         note, size = b"", 0
         try:
-            note = (await answers.get_at(0, CHECKPOINT_PATH)).body
+            note = (await answers.get_at(number, CHECKPOINT_PATH)).body
             size = read_note(note).size
             await log.believe(note)
+            await self._stands_by(number, node, size, answers)
         except (NoAnswer, Refused) as error:
             return self._not_proven(node, note, size, str(error), answers)
         except (Untrusted, CheckpointError) as error:
@@ -108,6 +108,12 @@ class Monitor:
         shown = self._shown.setdefault(node, _Shown())
         shown.size, shown.fallen_s = max(shown.size, size), 0.0
         return Seen(node, "ok", size)
+
+    async def _stands_by(self, number: int, node: str, size: int, answers: Public) -> None:
+        """A node that shows less than it did may have lost the checkpoint alone. Raises NoAnswer, Refused if not."""
+        before = self._shown[node].size if node in self._shown else 0
+        if size < before:
+            await answers.get_at(number, CONSISTENCY_PATH, {"old": size, "new": before})
 
     def _not_proven(self, node: str, note: bytes, size: int, reason: str, answers: _Answers) -> Seen:
         """The node gave no answer, or none that reaches as far as what was seen before."""
@@ -146,23 +152,23 @@ class Monitor:
             return None
         self._store.save(COSIGNED_RECORD, checkpoint.body())
         note = assemble(checkpoint, [cosign(key, witness.name, checkpoint, int(time.time()))])
-        return {node: await _leave(line, note) for node, line in self._lines.items()}
+        return {node: await self._leave(number, note) for number, node in enumerate(self._line.urls)}
+
+    async def _leave(self, number: int, note: bytes) -> str:
+        sent = {"Content-Type": "text/plain"}
+        try:
+            await self._line.send(number, "POST", WITNESS_PATH, headers=sent, body=note, fresh=True)
+        except (NoAnswer, Refused) as error:
+            return str(error)
+        return "taken"
 
     def _cosigned(self) -> int:
         kept = self._store.load(COSIGNED_RECORD)
-        return 0 if kept is None else read_note(kept + b"\n\n").size
+        return 0 if kept is None else parse_body(kept).size
 
     @property
     def newest(self) -> Checkpoint:
         return self._trust.newest
-
-
-async def _leave(line: Line, note: bytes) -> str:
-    try:
-        await line.send(0, "POST", WITNESS_PATH, headers={"Content-Type": "text/plain"}, body=note, fresh=True)
-    except (NoAnswer, Refused) as error:
-        return str(error)
-    return "taken"
 
 
 def _kind(error: Exception) -> str:

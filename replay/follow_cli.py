@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +80,7 @@ def follow_command(
 
     try:
         trust = _trust(urls[0], state, Pin(genesis), accepted)
-        follower = _Follower(tuple(dict.fromkeys(urls)), state, trust, patience, as_json)
+        follower = _Follower(tuple(dict.fromkeys(url.rstrip("/") for url in urls)), state, trust, patience, as_json)
         raise SystemExit(asyncio.run(follower.run(None if once else interval, signer)))
     except (SourceError, ReceiptError, OSError) as error:
         raise click.ClickException(str(error)) from error
@@ -123,11 +122,8 @@ class _Follower:
         from ..client.api import Line
         from .follow import Monitor, worst
 
-        async with AsyncExitStack() as opened:
-            lines = {
-                url: await opened.enter_async_context(Line([url], patience_s=NODE_PATIENCE_S)) for url in self._urls
-            }
-            monitor = Monitor(lines, self._trust, self._state, self._patience_s, time.time)
+        async with Line(self._urls, patience_s=NODE_PATIENCE_S) as line:
+            monitor = Monitor(line, self._trust, self._state, self._patience_s, time.time)
             while True:
                 looks = await monitor.look()
                 self._say(looks)

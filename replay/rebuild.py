@@ -23,7 +23,7 @@ class TooShort(SourceError):
 
 @dataclass(frozen=True)
 class Compared:
-    """A node's own digest at entry `index`, and whether the log leads to it: `verdict` is SAME, DIFFERENT, ELSEWHERE."""
+    """A node's own digest at entry `index`, and whether the log leads to it: `verdict`: SAME, DIFFERENT, ELSEWHERE."""
 
     node: str
     index: int

@@ -25,8 +25,9 @@ class Election:
     """What the log has said about one election so far.
 
     `added` and `roll` give the weight of each voter on the draft roll, until it is frozen, and on the frozen one.
-    `registrars`: weight to modulus. `issued_for`: how many credentials were issued for each weight. `trustees` are name and modulus of those that enrolled. `spent` holds the ids of
-    ballot keys on the board, `claimed` those claimed as unused. `board` and `seeds` keep what the count needs.
+    `registrars`: weight to modulus. `issued_for`: how many credentials were issued for each weight. `trustees` are name
+    and modulus of those that enrolled. `spent` holds the ids of ballot keys on the board, `claimed` those claimed as
+    unused. `board` and `seeds` keep what the count needs.
     """
 
     election: bytes

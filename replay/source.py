@@ -25,7 +25,7 @@ READ_AHEAD = 1 << 18
 TELL_BYTES = 1 << 18
 
 Told = Callable[[int, int], None]
-"""`told(done, total)` while a source is read: bytes of a file or folder, entries of a node. 0: the total is not known."""
+"""`told(done, total)` while a source is read: bytes of a file or folder, entries of a node. 0: not known."""
 
 
 class SourceError(Exception):

@@ -56,9 +56,9 @@ def check_issue(
     identity_sig: bytes,
     blind_sig: bytes,
 ) -> list[Flaw]:
-    """The request of a credential under the identity key `n`, and what `registrar` answered; empty keys are passed over.
+    """The request of a credential under the identity key `n`, and the registrar's: blind_sig^e mod n = blinded.
 
-    The answer: blind_sig^e mod n = blinded.
+    An empty key is passed over.
     """
     message = frame("issue", eid, voter, identity, blinded)
     flaws = check_pss("IssueSignature", n, identity_sig, message) if n else []
