@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ballot.client.api import Refused, Reply
 from ballot.client.trust import Trust
 from ballot.ledger.checkpoint import read_note
-from ballot.ledger.witness import Witness, read_cosignatures
+from ballot.ledger.witness import read_cosignatures
 from ballot.replay.follow import Monitor, Seen, worst
 from tests.support.registrar import MemoryCluster, MemoryLine
+from tests.support.witnesses import WITNESS, WITNESS_KEY
 
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-WITNESS = Witness("witness.example/w1", KEY.public_key().public_bytes_raw())
 
 
 class NodesLine(MemoryLine):
@@ -55,7 +53,7 @@ class Watch:
     async def round(self) -> dict[str, str] | None:
         monitor = self.monitor()
         await monitor.look()
-        return await monitor.witness(WITNESS, KEY)
+        return await monitor.witness(WITNESS, WITNESS_KEY)
 
     def look(self) -> list[Seen]:
         return asyncio.run(self.monitor().look())
