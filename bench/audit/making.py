@@ -219,8 +219,12 @@ class Election:
         self._log.add("TrusteeKeyReleased", self._named() | released)
 
 
-def make_export(path: Path, entries: int, workers: int, told: Told) -> None:
-    """Writes an export of about so many entries; `told` hears how many there are so far."""
+def make_export(path: Path, entries: int, workers: int, told: Told) -> dict[str, int]:
+    """Writes an export of about so many entries; `told` hears how many there are so far.
+
+    Returns how many verifications of each kind an audit of its signatures cannot do without: `rsa3072`, `rsa2048` and
+    `ed25519`, as `bare.run_bare` knows them. The check of a blind signature counts as one of RSA-3072.
+    """
     nodes, store, voters = Nodes.make(), Store.make(), entries // 4
     with (
         path.open("wb") as file,
@@ -232,6 +236,10 @@ def make_export(path: Path, entries: int, workers: int, told: Told) -> None:
             Election(log, nodes, store, first, min(MOST_VOTERS, voters - first)).run(pool)
         log.checkpoint()
         writer.finish()
+    elections = -(-voters // MOST_VOTERS)
+    # Of a voter: identity key, request, blind signature, credential; of an election: release, three attestations.
+    long = 4 * voters + 4 * elections + log.checkpoints
+    return {"rsa3072": long, "rsa2048": voters, "ed25519": 2 * log.checkpoints}
 
 
 def ahead(pool: ProcessPoolExecutor, booth: Booth, first: int, count: int) -> Iterator[list[Made]]:

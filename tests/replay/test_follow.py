@@ -16,7 +16,6 @@ from tests.support.registrar import MemoryCluster, MemoryLine
 from tests.support.witnesses import WITNESS, WITNESS_KEY
 
 
-
 class NodesLine(MemoryLine):
     """Nodes with a log each: they refuse what it does not reach, and take witnesses' lines."""
 

@@ -1,0 +1,1 @@
+"""`python -m bench.tally`: ballots opened a second, with the trustees' keys and by their seeds."""
