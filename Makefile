@@ -9,8 +9,8 @@ UV := 0.13.9
 PIP_AUDIT := 2.10.1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up test unit cluster-test docs-test fuzz-api mutations sim chaos load fuzz swarm-test bench lock audit \
-	lint fmt clean
+.PHONY: help venv demo up test unit cluster-test docs-test fuzz-api mutations sim chaos load fuzz swarm-test bench golden lock \
+	audit lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -93,6 +93,11 @@ clean: ## remove .venv, builds and caches; a cluster's data stays
 	rm -rf $(VENV) .fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-bench: $(STAMP) ## measure the ledger beside etcd, then casts over HTTP (LENGTH=10000,1000000 CATCH_UP=1000000 too)
+bench: $(STAMP) ## measure the ledger beside etcd, casts over HTTP, audit, tally (LENGTH=10000,1000000 CATCH_UP=1000000 too)
 	$(BIN)/python -m bench.ledger $(if $(LENGTH),--length $(LENGTH)) $(if $(CATCH_UP),--catch-up $(CATCH_UP))
 	$(BIN)/python -m bench.api
+	$(BIN)/python -m bench.audit
+	$(BIN)/python -m bench.tally
+
+golden: $(STAMP) ## keep an export for the tests, with what it leads to now (NAME=spring EXPORT=file)
+	$(BIN)/python -m tests.support.golden "$(NAME)" $(EXPORT)
