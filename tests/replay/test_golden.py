@@ -1,4 +1,4 @@
-"""Archived exports lead to what they led to when they were made: digests, counts, verdicts, whatever the code is now."""
+"""Archived exports lead to what they led to when they were made: digests, counts, verdicts, whatever the code is."""
 
 import pytest
 
