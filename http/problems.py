@@ -90,6 +90,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "IdempotencyKeyReused": (422, "The Idempotency-Key was sent with another request before"),
     "MalformedCommand": (422, "The ledger cannot read this"),
     "MalformedBallot": (422, "The bytes are not a ballot"),
+    "MalformedNote": (422, "The text is not a signed note"),
     "BadEncoding": (422, "The text is not in UTF-8"),
     "UnknownMail": (422, "There is no such mail"),
     "UnknownSession": (404, "There is no such login"),

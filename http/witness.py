@@ -36,7 +36,7 @@ class WitnessResource:
         "Leave a witness's cosignature",
         "anyone",
         {200: Witnessed},
-        "UnknownWitness UnknownCheckpoint BadSignature MalformedBody",
+        "UnknownWitness UnknownCheckpoint BadSignature MalformedNote",
         body=Media(TEXT, "a signed note: a checkpoint of this log with the witness's own line (C2SP tlog-cosignature)"),
         media=(TEXT,),
     )
@@ -71,7 +71,7 @@ def _read(note: bytes, witnesses: tuple[Witness, ...]) -> tuple[Checkpoint, dict
     except Unknown as error:
         raise Refused("UnknownWitness", str(error)) from error
     except WitnessError as error:
-        refusal = "BadSignature" if "does not verify" in str(error) else "MalformedBody"
+        refusal = "BadSignature" if "does not verify" in str(error) else "MalformedNote"
         raise Refused(refusal, str(error)) from error
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-from msgspec.structs import astuple
-
 from ..voting.ballot import BallotError, parse_ballot
 from ..voting.envelope import ballot_id
 from . import events as e
@@ -26,7 +24,8 @@ def issued(scene: Scene, index: int, event: e.CredentialIssued) -> None:
         election.issued_for[election.roll.get(event.voter) or 0] += 1
     election.issued.add(event.voter)
     n, registrar = _requester(scene, index, event), _registrar(scene, index, election, event)
-    scene.check(index, check_issue, n, registrar, *astuple(event)[1:])
+    request = (event.eid, event.voter, event.identity, event.blinded, event.identity_sig)
+    scene.check(index, check_issue, n, registrar, *request, event.blind_sig)
 
 
 def _requester(scene: Scene, index: int, event: e.CredentialIssued) -> bytes:

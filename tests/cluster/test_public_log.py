@@ -106,7 +106,7 @@ def test_a_line_of_nobody_known_or_under_another_checkpoint_is_refused(town: Tow
             (signed(forged), "UnknownCheckpoint"),
             (signed(Checkpoint(origin, point.size + 10**6, point.root)), "UnknownCheckpoint"),
             (spoilt, "BadSignature"),
-            (b"no note", "MalformedBody"),
+            (b"no note", "MalformedNote"),
             (bytes(20_000), "BodyTooLarge"),
         ):
             with pytest.raises(Refused) as caught:
