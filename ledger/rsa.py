@@ -5,6 +5,7 @@ chooses parameters, and none are read from a message. The public exponent is alw
 just its modulus, big-endian, in exactly bits/8 bytes.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
@@ -36,7 +37,7 @@ def modulus(key: RSAPrivateKey | RSAPublicKey) -> bytes:
 
 
 # Nodes, registrars and identities verify again and again; building a key costs as much as verifying with it.
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=4096)
 def public_key(modulus: bytes) -> RSAPublicKey:
     """The key with this modulus and exponent 65537; the latest few thousand are kept.
 
@@ -56,10 +57,19 @@ def sign(key: RSAPrivateKey, message: bytes) -> bytes:
 
 def verify(modulus: bytes, signature: bytes, message: bytes) -> None:
     """Raises BadSignature unless `signature` is the PSS signature of `message` under this modulus."""
+    _verify(public_key, modulus, signature, message)
+
+
+def verify_once(modulus: bytes, signature: bytes, message: bytes) -> None:
+    """Like `verify`, for a key that nobody will verify with again: it is not kept."""
+    _verify(public_key.__wrapped__, modulus, signature, message)
+
+
+def _verify(key_of: Callable[[bytes], RSAPublicKey], modulus: bytes, signature: bytes, message: bytes) -> None:
     if len(signature) != len(modulus):
         raise BadSignature(f"signature of {len(signature)} bytes under a modulus of {len(modulus)}")
     try:
-        public_key(modulus).verify(signature, message, _PSS, _SHA384)
+        key_of(modulus).verify(signature, message, _PSS, _SHA384)
     except ValueError as error:
         raise BadSignature("not an RSA modulus") from error
     except InvalidSignature:

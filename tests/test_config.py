@@ -77,6 +77,7 @@ WRONG = [
     ("CLOCK_OFFSET_US", "1.5"),
     ("LOG_LEVEL", "loud"),
     ("MUTEX", "yes"),
+    ("WITNESSES", "witness.example/w1"),
 ]
 
 

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 
 from ..ledger.frame import FrameError, frame, parse_frame, u32
-from ..ledger.rsa import BadSignature, verify
+from ..ledger.rsa import BadSignature, verify, verify_once
 from .envelope import ballot_id
 
 EID_BYTES, PREFIX_BYTES, CREDENTIAL_BYTES, BALLOT_KEY_BYTES = 32, 32, 384, 256
@@ -80,7 +80,7 @@ def verify_credential(registrar_n: bytes, eid: bytes, bpk: bytes, prefix: bytes,
 def verify_signature(ballot: Ballot) -> None:
     """Raises BallotError(BadSignature) unless the ballot key signed this very cast."""
     try:
-        verify(ballot.bpk, ballot.signature, ballot.cast)
+        verify_once(ballot.bpk, ballot.signature, ballot.cast)
     except BadSignature as error:
         raise BallotError("BadSignature", "the ballot key did not sign this cast") from error
 

@@ -30,7 +30,12 @@ def test_a_made_log_passes_and_needs_the_verifications_that_are_counted(
         verified[f"rsa{8 * len(modulus)}"] += 1
         verify(modulus, signature, message)
 
-    for module in ("ballot.replay.verify.verify", "ballot.voting.ballot.verify", "ballot.ledger.checkpoint.rsa.verify"):
+    for module in (
+        "ballot.replay.verify.verify",
+        "ballot.voting.ballot.verify",
+        "ballot.voting.ballot.verify_once",
+        "ballot.ledger.checkpoint.rsa.verify",
+    ):
         monkeypatch.setattr(module, counted)
     report = audit(open_source(tmp_path / "log"), workers=1)
     assert report.passed and report.elections[0].accounting.valid == 100

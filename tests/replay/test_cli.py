@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ballot.ledger.frame import frame
+from ballot.ledger.witness import read_signer, read_vkey
 from ballot.replay.cli import replay
 from ballot.replay.export import write_records
 from ballot.replay.rebuild import rebuild_in_memory
@@ -190,3 +191,29 @@ def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             list(open_source(source))
     with pytest.raises(SourceError):
         node_digest("file:///etc")
+
+
+def test_a_witness_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "w1.key"
+    result = run("witness-key", file, "--name", "witness.example/w1")
+    assert result.exit_code == 0
+    assert read_signer(file.read_text())[0] == read_vkey(result.output.strip())
+    assert file.stat().st_mode & 0o777 == 0o600
+    kept = file.read_bytes()
+    assert run("witness-key", file, "--name", "witness.example/w1").exit_code == 1
+    assert file.read_bytes() == kept
+    assert run("witness-key", tmp_path / "w2.key", "--name", "a name").exit_code == 2
+
+
+def test_a_monitor_says_what_it_cannot_do(tmp_path: Path, good: Path) -> None:
+    state = ("--state", tmp_path / "state", "--once")
+    assert run("follow", good, *state).exit_code == 2
+    assert run("follow", "http://127.0.0.1:1", "--witness-key", good, *state).exit_code == 2
+    assert run("follow", "http://127.0.0.1:1", *state).exit_code == 1
+
+
+def test_rebuild_stops_at_an_entry(good: Path, log: ElectionLog) -> None:
+    _, digest = rebuild_in_memory(log.records(), 12)
+    assert run("rebuild", good, "--at", "12").output == f"{digest}  public state at entry 12\n"
+    assert run("rebuild", good, "--at", "1000").exit_code == 1
+    assert run("rebuild", good, "--at", "12", "--node", "http://127.0.0.1:1").exit_code == 2
