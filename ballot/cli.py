@@ -209,7 +209,8 @@ def node_remove(number: int) -> None:
 @node.command("recover")
 @click.option("--yes", "confirmed", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Go on even if other nodes seem to be running.")
-def node_recover(confirmed: bool, force: bool) -> None:
+@click.option("--restored", is_flag=True, help="Every host is lost: the database was restored from a dump.")
+def node_recover(confirmed: bool, force: bool, restored: bool) -> None:
     """Go on from this node alone when a majority of the cluster is gone for good.
 
     The last resort. While a majority can be brought back, bring it back: then nothing is missing. Otherwise ballots
@@ -221,6 +222,9 @@ def node_recover(confirmed: bool, force: bool) -> None:
        the highest term and, of those, the highest index.
     3. Run this with the node's environment. It keeps every entry of this node's log and makes it the only member.
     4. Start the node, and add new ones under new numbers: `ballot keys node`, `ballot node add`.
+
+    If not even one node is left, restore a dump of one into an empty database, give this the node's secrets and an
+    empty state folder, and run it with --restored. What was recorded after the dump is lost.
     """
     import psycopg
 
@@ -243,7 +247,7 @@ def node_recover(confirmed: bool, force: bool) -> None:
     refusals = (RecoveryRefused, ChangeRefused, Amnesia, UnsafeDatabase, SchemaTooNew)
     unreadable = (ConfigError, KeysError, VaultError, EntryError, psycopg.Error)
     try:
-        entry = asyncio.run(recover(settings, force=force, confirm=confirm))
+        entry = asyncio.run(recover(settings, force=force, confirm=confirm, restored=restored))
     except refusals + unreadable as error:
         raise click.ClickException(str(error)) from error
     if entry is None:
