@@ -82,7 +82,8 @@ class Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A voter's part in one election, as far as it got; what is not there yet is empty.
 
     `ballot_key` is PKCS #8 PEM, `inverse` unblinds (big-endian); `body` is the sealed ballot F(ballot, cast, sig) and
-    `receipt` its verified receipt as text.
+    `receipt` its verified receipt as text. `claim` is the signature of a claim that the credential was never cast, and
+    `claimed_at` the entry in which it stands.
     """
 
     eid: bytes
@@ -93,6 +94,8 @@ class Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     credential: bytes = b""
     body: bytes = b""
     receipt: bytes = b""
+    claim: bytes = b""
+    claimed_at: int = 0
 
 
 def encode_secrets(secrets: Secrets) -> bytes:
