@@ -13,7 +13,8 @@ from .client.log import Log
 from .client.trust import Trust, Untrusted
 from .client.wallet import FolderStore, Secrets, WalletError, decode_secrets, encode_secrets
 from .ledger import rsa
-from .replay.receipt import ReceiptError, pinned
+from .ledger.receipt import ReceiptError
+from .replay.receipt import pinned
 
 folder = click.Path(exists=True, file_okay=False, path_type=Path)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -23,7 +23,7 @@ from .count_cli import count_command
 from .export import ExportError, read_export
 from .receipt import Confirmed, check_in_export, check_receipt, pinned
 from .report import Report
-from .show import show_report
+from .show import json_parts, show_report
 from .source import SourceError, is_url, node_digest, open_source, open_url
 
 COPY_BYTES = 1 << 16
@@ -107,21 +107,29 @@ replay.add_command(count_command)
 @click.argument("source")
 @genesis_option
 @click.option("--workers", type=click.IntRange(min=1), help="Processes to check with. Default: one for each core.")
+@click.option("--reopen", is_flag=True, help="Open every ballot with the released keys, also where a seed proves it.")
 @as_json
-def audit_command(source: str, genesis: str | None, workers: int | None, as_json: bool) -> None:
+def audit_command(source: str, genesis: str | None, workers: int | None, reopen: bool, as_json: bool) -> None:
     """Check everything that can be checked in the export SOURCE.
 
     Five levels: structure (all of it parses), chain (nothing was dropped, added, moved or changed), signatures,
     ballots (the right people, once each, and the board holds what was cast), count (every ballot opened again, the
     result the same to the byte). Findings are printed with the index of the entry, the first one first.
 
+    Ballots are opened by the published seeds, which takes public operations only; one without a seed, or whose seed is
+    wrong, with the released keys. The JSON has the accounting at every checkpoint where it changed.
+
     Without --genesis the audit shows that SOURCE is one consistent ledger, but not whose.
     """
     pin = Pin(genesis)
     with _progress(quiet=as_json) as progress, _failures():
-        report = run_audit(open_source(source), genesis_hash=pin.hash, on_progress=progress, workers=workers)
+        report = run_audit(
+            open_source(source), genesis_hash=pin.hash, on_progress=progress, workers=workers, reopen=reopen
+        )
     if as_json:
-        click.echo(json.dumps(report.to_json()))
+        for part in json_parts(report):
+            click.echo(part, nl=False)
+        click.echo()
     else:
         show_report(report, pinned=pin.hash is not None)
     raise SystemExit(_status(report))

@@ -57,8 +57,8 @@ class ElectionDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """An election. Times are microseconds since 1970; `closes_us` 0 means closed by hand.
 
     `pad_len` is the length of every plaintext including its 2-byte length, `k` the number of trustees needed.
-    `origin` is the log's name and `genesis` the hash of its first entry in hex. `claims_s` is how many seconds after the
-    close credentials may be claimed as unused; left out, as in definitions made before there was an end: for ever.
+    `origin` is the log's name and `genesis` the hash of its first entry in hex. `claims_s` is how many seconds after
+    the close credentials may be claimed as unused; left out, as in definitions made before there was an end: for ever.
     """
 
     version: int = VERSION

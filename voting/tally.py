@@ -105,15 +105,24 @@ class Opener:
         return None if weight is None else Vote(opened.seed, answers, weight)
 
     def _weight(self, ballot: Ballot) -> int | None:
-        if len(self._registrars) == 1:
-            return self._registrars[0][0]
-        for weight, registrar in self._registrars:
-            try:
-                verify_credential(registrar, ballot.eid, ballot.bpk, ballot.prefix, ballot.credential)
-            except BallotError:
-                continue
-            return weight
-        return None
+        return weight_of(self._registrars, ballot.eid, ballot.bpk, ballot.prefix, ballot.credential)
+
+
+def weight_of(
+    registrars: Sequence[tuple[int, bytes]], eid: bytes, bpk: bytes, prefix: bytes, credential: bytes
+) -> int | None:
+    """The weight of a credential: that of the one of the `registrars` (weight, modulus) who signed it. Of a single one
+    the signature is not looked at.
+    """
+    if len(registrars) == 1:
+        return registrars[0][0]
+    for weight, registrar in registrars:
+        try:
+            verify_credential(registrar, eid, bpk, prefix, credential)
+        except BallotError:
+            continue
+        return weight
+    return None
 
 
 def open_board(

@@ -577,7 +577,7 @@ def test_unused_credentials_are_claimed_also_after_the_count() -> None:
     cast = ("voter 0", "voter 1")
     made = voted(*cast)
     accepted(made, LIFE.close())
-    rest = [LIFE.erase(), *map(LIFE.release, LIFE.trustees), LIFE.tally(), LIFE.attest(1)]
+    rest: list[c.AnyCommand] = [LIFE.erase(), *map(LIFE.release, LIFE.trustees), LIFE.tally(), LIFE.attest(1)]
     for command in [*LIFE.board(*cast), *rest]:
         accepted(made, command)
         refused(made, LIFE.claim("voter 0"), "AlreadyCast")
