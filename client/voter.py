@@ -113,7 +113,8 @@ class Voter:
             raise Untrusted("the answer names another place than its receipt")
         secrets = self._secrets(election)
         assert secrets is not None
-        self._keep(msgspec.structs.replace(secrets, receipt=text))
+        older, proof = self.log.trust.step
+        self._keep(msgspec.structs.replace(secrets, receipt=text, older=older.body(), consistency=proof))
         return index
 
     def recheck(self, election: vote.Election) -> int:

@@ -84,6 +84,9 @@ class Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     `ballot_key` is PKCS #8 PEM, `inverse` unblinds (big-endian); `body` is the sealed ballot F(ballot, cast, sig) and
     `receipt` its verified receipt as text. `claim` is the signature of a claim that the credential was never cast, and
     `claimed_at` the entry in which it stands.
+
+    `older` is the checkpoint (its body) that was the newest seen before the receipt's, and `consistency` the proof that
+    both are of one log: with them anybody can check the record offline.
     """
 
     eid: bytes
@@ -96,6 +99,8 @@ class Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     receipt: bytes = b""
     claim: bytes = b""
     claimed_at: int = 0
+    older: bytes = b""
+    consistency: tuple[bytes, ...] = ()
 
 
 def encode_secrets(secrets: Secrets) -> bytes:
