@@ -88,9 +88,10 @@ def seeds_published(scene: Scene, index: int, event: e.TallySeeds) -> None:
         scene.find(Level.COUNT, "SeedsOutOfOrder", index, f"chunk {election.seed_chunks} comes next")
     election.seed_chunks = event.chunk + 1
     election.seed_places.append((election.seeds.count, index))
+    election.seeds_ended = event.last
     for seed in event.seeds:
         election.seeds.append(seed)
-    if event.last and election.seeds.count != election.board.count:
+    if election.seeds.count > election.board.count or (event.last and election.seeds.count < election.board.count):
         detail = f"{election.seeds.count} seeds for {election.board.count} ballots"
         scene.find(Level.COUNT, "SeedCountDiffers", index, detail)
 
@@ -104,6 +105,8 @@ def tallied(scene: Scene, index: int, event: e.TallyPublished) -> None:
     if election.tally_at:
         scene.find(Level.COUNT, "TalliedTwice", index, f"entry {election.tally_at} has a count already")
         return
+    if election.seeds.count < election.board.count and election.seed_chunks and not election.seeds_ended:
+        scene.find(Level.COUNT, "SeedsOutOfOrder", index, "the count comes before the last seeds")
     election.status, election.tally, election.tally_at = "tallied", event.document, index
     with suppress(document.DocumentError, KeyError, TypeError, ValueError):
         stated = document.decode(event.document)["ballots"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,7 +56,7 @@ def read_proof(data: bytes) -> Proof:
     try:
         fields: Any = msgspec.json.decode(data)
         proof = tuple(base64.b64decode(node + "=" * (-len(node) % 4), b"-_", validate=True) for node in fields["proof"])
-    except (msgspec.DecodeError, binascii.Error, KeyError, TypeError, ValueError) as error:
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ReceiptError(f"the consistency proof does not parse: {error}", "MalformedProof") from error
     if any(len(node) != HASH_SIZE for node in proof):
         raise ReceiptError("the consistency proof has a hash that is not 32 bytes long", "MalformedProof")

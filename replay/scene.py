@@ -56,6 +56,7 @@ class Election:
     seed_chunks: int = 0
     seeds: Spool = field(default_factory=Spool)
     seed_places: list[tuple[int, int]] = field(default_factory=list)
+    seeds_ended: bool = False
     tally: bytes = b""
     tally_at: int = 0
     stated: tuple[int, int] = (0, 0)

@@ -2,17 +2,22 @@
 
 import asyncio
 import io
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from ballot.cli import main
 from ballot.client.api import Public, Refused
 from ballot.client.log import Log
 from ballot.client.trust import Trust
 from ballot.client.vote import Election
 from ballot.client.voter import Voter
-from ballot.client.wallet import MemoryStore
+from ballot.client.wallet import FolderStore, MemoryStore
+from ballot.keys import GENESIS_FILE
 from ballot.replay.audit import audit
 from ballot.replay.export import read_export
 from ballot.replay.report import Report
@@ -71,6 +76,7 @@ def test_unused_credentials_are_claimed_also_after_the_count_and_cast_ones_never
         assert await outcome(town, unsent._body(election), 1) == "ElectionClosed"
         first = await idle.claim_unused(election)
         assert await idle.claim_unused(election) == first, "the same claim, again"
+        assert await asyncio.to_thread(claim_by_command, town, idle, election) == first, "and from the command line"
         await town.organiser.wait_for(election.id, ["tallied"], 60)
         assert await unsent.claim_unused(election) > first
         forget_receipt(cast, election)
@@ -100,6 +106,19 @@ def test_nothing_is_claimed_after_the_time_that_the_definition_sets(town: Town) 
         assert (await town.organiser.results(election.id))["accounting"]["unused"] == 0
 
     town.run(hold())
+
+
+def claim_by_command(town: Town, voter: Voter, election: Election) -> int:
+    """The index that `ballot voter claim` prints, run on a folder with this voter's records."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = FolderStore(Path(folder))
+        for name in (election.eid.hex(), "checkpoint"):
+            store.save(name, voter._store.load(name) or b"")
+        genesis = town.cluster.folder / "keys" / GENESIS_FILE
+        options = ["--node", town.cluster.nodes[2].url, "--genesis", str(genesis)]
+        done = CliRunner().invoke(main, ["voter", "claim", folder, election.eid.hex(), *options])
+    assert done.exit_code == 0, done.output
+    return int(done.output.split()[2])
 
 
 def forget_receipt(voter: Voter, election: Election) -> None:

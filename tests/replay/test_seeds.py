@@ -200,6 +200,15 @@ def test_too_few_seeds_are_made_up_for_by_the_keys(log: ElectionLog) -> None:
     assert only(report).recounted and only(report).accounting.valid == 2
 
 
+def test_seeds_that_never_end_or_go_on_behind_the_board_are_found(log: ElectionLog) -> None:
+    seeds = log.drafts[log.find("TallySeeds")].public["seeds"]
+    never = run(edit("TallySeeds", 0, seeds=seeds[:2], last=False)(log))
+    assert [finding.name for finding in never.findings] == ["SeedsOutOfOrder"]
+    more = run(edit("TallySeeds", 0, seeds=[*seeds, bytes(32)], last=False)(log))
+    assert [finding.name for finding in more.findings] == ["SeedCountDiffers"]
+    assert only(never).accounting.valid == only(more).accounting.valid == 2
+
+
 def test_the_command_reopens_when_told(log: ElectionLog, tmp_path: Path) -> None:
     file = tmp_path / "export"
     with file.open("wb") as stream:
