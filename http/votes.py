@@ -180,7 +180,7 @@ class Unused:
         "nobody",
         {200: UnusedView, 201: UnusedView},
         "BadRequest UnknownElection NotClosed ClaimsClosed WrongElection AlreadyCast WeakKey BadCredential "
-        "BadSignature TooLarge VoteInProgress",
+        "BadSignature TooLarge VoteInProgress Overloaded",
         body=UnusedBody,
         limited=True,
     )
@@ -189,15 +189,19 @@ class Unused:
         services = self._services
         services.casts.take()
         body = await read_json(req, UnusedBody, services.settings.max_body)
-        command = await self._check(body)
+        with services.gate:
+            recorded = await self._record(body)
+        answer(resp, UnusedView(recorded.index), 201 if recorded.new else 200)
+
+    async def _record(self, body: UnusedBody) -> Answer:
+        services, command = self._services, await self._check(body)
         bid = ballot_id(command.bpk)
         # The lock of a cast: at the close, one credential may be on both ways at once.
         async with services.mutex.hold(f"cast:{b64(command.eid)}:{b64(bid)}"):
             async with services.reading() as connection:
                 if await queries.is_spent(connection, command.eid, bid):
                     raise Refused("AlreadyCast", "this credential was spent on a ballot")
-            recorded = await services.submit(command)
-        answer(resp, UnusedView(recorded.index), 201 if recorded.new else 200)
+            return await services.submit(command)
 
     async def _check(self, body: UnusedBody) -> c.ClaimUnused:
         fields = tuple(map(bytes, (body.election, body.bpk, body.prefix, body.credential, body.signature)))

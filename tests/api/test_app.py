@@ -291,6 +291,13 @@ def test_a_claim_with_a_field_of_another_length_never_reaches_the_ledger(name: s
     assert set(ledger.asked) <= {"status"}
 
 
+def test_claims_are_turned_away_at_the_same_gate_as_casts() -> None:
+    ledger = StubLedger()
+    answer = ask("POST", "/api/votes/unused", ledger=ledger, headers=JSON, body=claim_body(), at_once=0)
+    assert refusal(answer) == (503, "Overloaded")
+    assert set(ledger.asked) <= {"status"}
+
+
 def test_the_log_of_a_claim_names_neither_who_nor_what(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     ask("POST", "/api/votes/unused", headers=JSON, body=claim_body(prefix=bytes(31)))
