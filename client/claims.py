@@ -31,6 +31,12 @@ def sign_claim(ballot_key: RSAPrivateKey, secrets: Secrets) -> bytes:
     return rsa.sign(ballot_key, frame("unused", secrets.eid, bpk, secrets.prefix, secrets.credential))
 
 
+def claim_fields(secrets: Secrets, bpk: bytes) -> dict[str, str]:
+    """What is sent of a signed claim, of one size for everybody."""
+    values = {"election": secrets.eid, "bpk": bpk, "prefix": secrets.prefix, "credential": secrets.credential}
+    return {name: b64(value) for name, value in (values | {"signature": secrets.claim}).items()}
+
+
 async def claim_unused(log: Log, secrets: Secrets, ballot_key: RSAPrivateKey, keep: Callable[[Secrets], None]) -> int:
     """The index at which the claim stands in the log, proven there. Safe to call again, until it has returned once.
 
@@ -45,9 +51,7 @@ async def claim_unused(log: Log, secrets: Secrets, ballot_key: RSAPrivateKey, ke
         secrets = msgspec.structs.replace(secrets, claim=sign_claim(ballot_key, secrets))
         keep(secrets)
     bpk = rsa.modulus(ballot_key)
-    values = {"election": secrets.eid, "bpk": bpk, "prefix": secrets.prefix, "credential": secrets.credential}
-    fields = {name: b64(value) for name, value in (values | {"signature": secrets.claim}).items()}
-    index = (await log.public.claim(fields)).json().get("index")
+    index = (await log.public.claim(claim_fields(secrets, bpk))).json().get("index")
     if not isinstance(index, int) or index < 1:
         raise Untrusted("the answer to the claim names no entry")
     _check_claimed(await log.entry(index), secrets, bpk)
