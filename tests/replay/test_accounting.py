@@ -16,7 +16,8 @@ from ballot.replay.export import Record, write_records
 from ballot.replay.report import ElectionReport, Report
 from ballot.replay.series import BLOCK_ROWS, COLUMNS, Row, Series
 from ballot.voting.choice import encode_choice
-from tests.support.attacks import edit, minted, with_board
+from tests.support.attacks import edit, with_board
+from tests.support.insiders import minted
 from tests.support.log_builder import (
     ANSWERS,
     VOTERS,
@@ -139,6 +140,16 @@ def test_a_claim_after_the_end_is_found() -> None:
     late = claim(made.eid, VOTERS[3], made.credentials[3])
     report = run(seal_drafts([*drafts, late]))
     assert [(finding.name, finding.index) for finding in report.findings] == [("ClaimedTooLate", len(drafts) + 1)]
+
+
+def test_a_claim_before_the_close_or_a_second_one_is_found(log: ElectionLog) -> None:
+    place, drafts = log.find("CredentialUnused"), log.drafts
+    twice = run(seal_drafts([*drafts[: place + 1], *drafts[place:]]))
+    assert [(finding.name, finding.index) for finding in twice.findings] == [("ClaimedTwice", place + 2)]
+    assert only(twice).accounting.unused == 1
+    opened = log.find("ElectionClosed")
+    early = run(seal_drafts([*drafts[:opened], drafts[place], *drafts[opened:place], *drafts[place + 1 :]]))
+    assert [(finding.name, finding.index) for finding in early.findings] == [("ClaimedTooEarly", opened + 1)]
 
 
 # -- minting

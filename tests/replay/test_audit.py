@@ -12,7 +12,7 @@ from ballot.replay.events import KINDS
 from ballot.replay.export import EntryRecord, Record, read_export, write_records
 from ballot.replay.report import KEPT_OF_A_NAME, LEVELS, Findings, Level, Report
 from ballot.voting.fold import _FOLD
-from tests.support.attacks import FILE, INSIDER, Attack, other_tally_drafts
+from tests.support.attacks import FILE, INSIDER, Attack, dissent
 from tests.support.log_builder import ElectionLog, election_log, seal_drafts
 
 ATTACKS = FILE | INSIDER
@@ -89,25 +89,10 @@ def test_a_pinned_genesis_shuts_out_other_ledgers(log: ElectionLog) -> None:
     assert [finding.name for finding in report.findings] == ["GenesisDiffers"]
 
 
-def test_a_node_that_attests_another_count_makes_the_election_disputed_and_is_named(log: ElectionLog) -> None:
-    report = run(INSIDER["a node attests another count"].make(log))
-    (finding,) = report.findings
-    assert finding.index == log.find("TallyAttested") + 1
-    assert finding.detail == (
-        "node 1 attests another count than the published one; the count made here is the published one"
-    )
-    (election,) = report.elections
-    assert election.disputed and (election.attested, election.dissenting) == ([1, 2, 3], [1])
-
-
-def test_an_honest_node_among_liars_is_shown_to_be_right(log: ElectionLog) -> None:
-    """The leader and another node publish and attest a changed count; node 1 attests what it counted."""
-    true = log.drafts[log.find("TallyAttested")]
-    drafts = other_tally_drafts(log)
-    drafts[log.find("TallyAttested")] = true.but(agrees=False)
-    found = {finding.name: finding.detail for finding in run(seal_drafts(drafts)).findings}
-    assert found.keys() == {"TallyDiffers", "TallyDisputed"}
-    assert found["TallyDisputed"].endswith("the count made here is that of node 1")
+def test_dissent_marks_the_election_as_disputed(log: ElectionLog) -> None:
+    report = run(dissent(log))
+    assert [finding.name for finding in report.findings] == ["TallyDisputed"]
+    assert report.elections[0].disputed
 
 
 def test_the_count_is_made_from_the_keys_where_there_are_no_seeds(log: ElectionLog) -> None:

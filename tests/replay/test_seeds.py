@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,9 @@ from ballot.voting.choice import encode_choice
 from ballot.voting.definition import ElectionDefinition, Question, Registrar, Roll, Trustee, pad_length
 from ballot.voting.envelope import Context, ballot_id, seal
 from ballot.voting.tally import BadSeed, Opener, count_document, open_board, seeds_of
-from tests.support.attacks import INSIDER, edit, flipped, one_seed, seed_kept_back, seeds_swapped
+from tests.support.attacks import edit
+from tests.support.insiders import Make, all_seeds_wrong, called_invalid, first_valid, invalid_seeded, one_seed
+from tests.support.insiders import seeds_of as published
 from tests.support.log_builder import ElectionLog, election_log, seal_drafts
 from tests.voting.test_tally import eid_of, long_key
 
@@ -78,7 +79,7 @@ def ballot(definition: ElectionDefinition, number: int, choice: bytes, kind: str
     trustees = tuple(bytes.fromhex(trustee.n) for trustee in definition.trustees)
     context = Context(eid, ballot_id(owner), definition.k, trustees, definition.pad_len)
     envelope = seal(context, choice, hashlib.sha256(b"%d" % number).digest())
-    envelope = flipped(envelope) if kind == "torn" else envelope
+    envelope = envelope[:-1] + bytes([envelope[-1] ^ 1]) if kind == "torn" else envelope
     cast = frame("cast", eid, bpk, bytes(32), bytes(384), envelope)
     return frame("ballot", cast, bytes(256))
 
@@ -151,9 +152,7 @@ def test_valid_ballots_need_no_private_operation(log: ElectionLog, monkeypatch: 
 def test_a_wrong_seed_is_named_and_its_ballot_opened_with_the_keys(log: ElectionLog, reopen: bool) -> None:
     report = run(one_seed(log, bytes(32)), reopen=reopen)
     (finding,) = report.findings
-    seeds = log.drafts[log.find("TallySeeds")].public["seeds"]
-    position = next(place for place, seed in enumerate(seeds) if seed)
-    name = hashlib.sha256(log.board[position]).hexdigest()
+    name = hashlib.sha256(log.board[first_valid(log)]).hexdigest()
     assert (finding.name, finding.index) == ("BadSeed", log.find("TallySeeds") + 1)
     assert finding.detail == f"ballot {name} has another seed than the one published"
     assert only(report).accounting.valid == 2 and only(report).recounted
@@ -164,15 +163,13 @@ def test_a_wrong_seed_is_named_and_its_ballot_opened_with_the_keys(log: Election
     ("name", "make"),
     [
         ("SeedKeptBack", lambda log: one_seed(log, b"")),
-        ("BadSeed", INSIDER["an invalid ballot gets a seed"].make),
-        ("BadSeed", seeds_swapped),
-        ("SeedKeptBack", seed_kept_back),
+        ("BadSeed", invalid_seeded),
+        ("BadSeed", all_seeds_wrong),
+        ("SeedKeptBack", called_invalid),
     ],
     ids=["kept-back", "of-an-invalid-one", "all-wrong", "kept-back-and-not-counted"],
 )
-def test_lies_in_the_seeds_are_found_both_ways(
-    log: ElectionLog, name: str, make: Callable[[ElectionLog], list[Record]], reopen: bool
-) -> None:
+def test_lies_in_the_seeds_are_found_both_ways(log: ElectionLog, name: str, make: Make, reopen: bool) -> None:
     report = run(make(log), reopen=reopen)
     assert name in {finding.name for finding in report.findings}
     assert (only(report).accounting.valid, only(report).accounting.invalid) == (2, 1)
@@ -194,14 +191,14 @@ def test_seeds_in_several_chunks_are_taken_together_and_a_wrong_one_named_in_its
 
 
 def test_too_few_seeds_are_made_up_for_by_the_keys(log: ElectionLog) -> None:
-    seeds = log.drafts[log.find("TallySeeds")].public["seeds"]
+    seeds = published(log)
     report = run(edit("TallySeeds", 0, seeds=seeds[:1])(log))
     assert {finding.name for finding in report.findings} == {"SeedCountDiffers"}
     assert only(report).recounted and only(report).accounting.valid == 2
 
 
 def test_seeds_that_never_end_or_go_on_behind_the_board_are_found(log: ElectionLog) -> None:
-    seeds = log.drafts[log.find("TallySeeds")].public["seeds"]
+    seeds = published(log)
     never = run(edit("TallySeeds", 0, seeds=seeds[:2], last=False)(log))
     assert [finding.name for finding in never.findings] == ["SeedsOutOfOrder"]
     more = run(edit("TallySeeds", 0, seeds=[*seeds, bytes(32)], last=False)(log))
