@@ -22,6 +22,7 @@ from ..voting.definition import ElectionDefinition
 from ..voting.tally import Vote, count_document
 from . import events as e
 from .accounting import find_minted
+from .pool import Flaw
 from .report import Level, Minting, Outcome
 from .scene import Election, Handlers, Scene
 from .verify import Primes, check_pss, open_ballots
@@ -196,7 +197,7 @@ class Recount:
         for results in self._scene.pool.map(open_ballots, self._batches(), spread):
             for vote, by_seed, flaws in results:
                 for flaw in flaws:
-                    self._scene.report(self._place(), flaw)
+                    self._scene.report(self._place(flaw), flaw)
                 self.valid += vote is not None
                 self.invalid += vote is None
                 self.by_seed += by_seed
@@ -204,8 +205,10 @@ class Recount:
                 yield vote
             progress("opening ballots", self.valid + self.invalid, total)
 
-    def _place(self) -> int:
-        """The entry to name for the ballot that is being opened: where its seed is, or the count."""
+    def _place(self, flaw: Flaw) -> int:
+        """The entry to name for the ballot that is being opened: where its seed is, or where it is counted without."""
+        if flaw.name == "KeysMissing":
+            return self._election.tally_at or self._election.published_at
         places = self._election.seed_places
         chunk = bisect_right(places, self.valid + self.invalid, key=itemgetter(0))
         return places[chunk - 1][1] if chunk else self._election.tally_at or self._election.published_at
