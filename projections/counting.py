@@ -7,10 +7,12 @@ Votes stay in that process. What comes back is what is published: the seeds, and
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -44,7 +46,7 @@ class BoardCounter:
         Raises BrokenExecutor when the process was ended: begin again.
         """
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_parent)
         loop, pool = asyncio.get_running_loop(), self._pool
         seeds: list[bytes] = []
         await loop.run_in_executor(pool, begin, definition)
@@ -64,6 +66,18 @@ class BoardCounter:
 # -- in that process
 
 _running: Count | None = None
+
+
+def end_with_parent() -> None:
+    """Ends this process when the one that started it is gone: by itself it would wait for ever for work."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def begin(definition: bytes) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import BrokenExecutor
 from hashlib import sha256
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,6 +25,7 @@ from ballot.projections.counting import BoardCounter, Counted, Primes
 from ballot.projections.duties import Duties
 from ballot.voting import commands as c
 from ballot.voting.tally import count_document, open_board, seeds_of
+from tests.chaos.machines import is_alive
 from tests.support.log_builder import ElectionLog, election_log, key
 
 
@@ -78,6 +83,40 @@ def test_a_process_that_was_ended_is_started_again(log: ElectionLog) -> None:
             counter.close()
 
     assert asyncio.run(run()) == counted(log)
+
+
+KILLED = """
+import asyncio, os, signal
+from ballot.projections.counting import BoardCounter
+from tests.projections.test_counting import chunks, primes
+from tests.support.log_builder import election_log
+
+async def run():
+    counter, log = BoardCounter(), election_log()
+    await counter.count(log.document, primes(), chunks(log.board))
+    print(*counter._pool._processes, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    asyncio.run(run())
+"""
+
+
+def test_the_process_ends_with_the_one_that_started_it_even_when_that_is_killed(tmp_path: Path) -> None:
+    """Else every ledger process that is killed leaves one behind."""
+    script, out = tmp_path / "killed.py", tmp_path / "out"
+    script.write_text(KILLED)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with out.open("wb") as output:
+        done = subprocess.run([sys.executable, script], stdout=output, env=environment)
+    assert done.returncode == -signal.SIGKILL
+    pid = int(out.read_text())
+    for _ in range(100):
+        if not is_alive(pid):
+            return
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    raise AssertionError("it is still there after five seconds")
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, seeds: list[bytes], done: int = 0) -> list[c.AnyCommand]:
