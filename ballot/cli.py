@@ -19,6 +19,7 @@ from .drill_cli import drill
 from .logs import configure
 from .operator_cli import operator
 from .replay.cli import replay
+from .voter_cli import voter
 
 ROTATED = ("jwt", "otp", "data_key", "redis", "ca", "gateway", "smtp", "tls", "postgres", "signing")
 DATA_HELP = "Where keys, databases and logs of the cluster are kept."
@@ -353,3 +354,4 @@ def demo(ballots: int, seed: int, keep: bool) -> None:
 main.add_command(drill)
 main.add_command(operator)
 main.add_command(replay)
+main.add_command(voter)

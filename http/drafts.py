@@ -29,16 +29,21 @@ Time = Annotated[datetime, msgspec.Meta(tz=True)]
 _NOBODY = Trustee("nobody", "00" * 384)
 _NO_REGISTRAR = Registrar(1, "11" * 384)
 _NO_ROLL = Roll(0, "00" * 32)
+CLAIMS_S = 7 * 86_400
 
 
 class DraftBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST: a new election. A time left out means: open at once, close by hand. `language` is that of its mail."""
+    """POST: a new election. A time left out means: open at once, close by hand. `language` is that of its mail.
+
+    For `claims_s` seconds after the close, a week unless told, unused credentials may be claimed.
+    """
 
     title: str
     questions: list[Question]
     opens_at: Time | None = None
     closes_at: Time | None = None
     language: Language = "en"
+    claims_s: int = CLAIMS_S
 
 
 class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,6 +54,7 @@ class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opens_at: Time | msgspec.UnsetType | None = msgspec.UNSET
     closes_at: Time | msgspec.UnsetType | None = msgspec.UNSET
     language: Language | msgspec.UnsetType = msgspec.UNSET
+    claims_s: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,10 +65,12 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opens_us: int
     closes_us: int
     language: Language = "en"
+    claims_s: int = CLAIMS_S
 
 
 def draft_of(body: DraftBody) -> Draft:
-    return Draft(body.title, body.questions, from_time(body.opens_at), from_time(body.closes_at), body.language)
+    opens_us, closes_us = from_time(body.opens_at), from_time(body.closes_at)
+    return Draft(body.title, body.questions, opens_us, closes_us, body.language, body.claims_s)
 
 
 def amended(draft: Draft, change: DraftChange) -> Draft:
@@ -78,6 +86,8 @@ def amended(draft: Draft, change: DraftChange) -> Draft:
         changes["closes_us"] = from_time(change.closes_at)
     if change.language is not msgspec.UNSET:
         changes["language"] = change.language
+    if change.claims_s is not msgspec.UNSET:
+        changes["claims_s"] = change.claims_s
     return msgspec.structs.replace(draft, **changes)
 
 
@@ -119,6 +129,7 @@ def define(
             roll=roll,
             origin=origin,
             genesis=genesis,
+            claims_s=draft.claims_s,
         )
         check_definition(definition)
     except DefinitionError as error:

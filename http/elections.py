@@ -59,6 +59,8 @@ class ElectionView(msgspec.Struct, frozen=True):
     opens_at: datetime | None
     closes_at: datetime | None
     language: Language
+    claims_s: int
+    claims_until: datetime | None
     eid: B64 | None
     definition: B64 | None
     opened_at: int | None
@@ -91,6 +93,8 @@ def view(seen: queries.Seen) -> ElectionView:
         opens_at=to_time(draft.opens_us),
         closes_at=to_time(draft.closes_us),
         language=draft.language,
+        claims_s=draft.claims_s,
+        claims_until=to_time(row.claims_until_us or 0),
         eid=None if row.eid is None else B64(row.eid),
         definition=None if row.definition is None else B64(row.definition),
         opened_at=row.opened_at,

@@ -72,6 +72,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "TooLate": (409, "It is too late for this"),
     "WrongElection": (409, "The request is for another election"),
     "WrongIdentityKey": (409, "Not signed with the identity key in force"),
+    "ClaimsClosed": (410, "The time for claims is over"),
     "ElectionClosed": (410, "The election is closed"),
     "ElectionCancelled": (410, "The election was cancelled"),
     "BodyTooLarge": (413, "The body is too large"),

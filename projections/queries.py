@@ -58,6 +58,7 @@ class Election:
     tally: bytes | None
     tally_digest: bytes | None
     disputed: bool
+    claims_until_us: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +112,16 @@ class LogEntry:
 
 
 _COUNTERS = {"trustee_count", "roll_size", "issued", "cast_count", "unused", "published"}
-_COLUMNS = ", ".join(
-    f"coalesce(elections.{field.name}, 0) as {field.name}" if field.name in _COUNTERS else f"elections.{field.name}"
-    for field in fields(Election)
-)
+_UNTIL = "(select until_us from claim_windows as claims where claims.eid = elections.eid)"
+
+
+def _column_of(name: str) -> str:
+    if name in _COUNTERS:
+        return f"coalesce(elections.{name}, 0) as {name}"
+    return f"{_UNTIL} as {name}" if name == "claims_until_us" else f"elections.{name}"
+
+
+_COLUMNS = ", ".join(_column_of(field.name) for field in fields(Election))
 _SEEN = f"""
 select {_COLUMNS}, roll.weight, credentials.voter is not null
 from elections
@@ -271,6 +278,15 @@ async def ballot_status(connection: Connection, name: bytes) -> str:
         return "counted" if published[0] else "published"
     recorded = await _column(connection, "select 1 from casts where name = %b", (name,))
     return "recorded" if recorded else "unknown"
+
+
+async def is_spent(connection: Connection, eid: bytes, bid: bytes) -> bool:
+    """Whether a ballot under this key is recorded or on the board."""
+    query = """select exists (select from casts where eid = %(eid)b and bid = %(bid)b)
+                   or exists (select from spent where eid = %(eid)b and bid = %(bid)b)"""
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(query, {"eid": eid, "bid": bid}, binary=True)
+        return bool(await cursor.fetchone())
 
 
 async def board_entries(connection: Connection, eid: bytes, after: bytes = b"") -> list[int]:

@@ -19,11 +19,12 @@ from ..ledger.entry import EntryError
 from ..ledger.receipt import ReceiptError
 from .audit import audit as run_audit
 from .checks_count import Progress
+from .consistency import Older, read_older, read_proof
 from .count_cli import count_command
 from .export import ExportError, read_export
 from .receipt import Confirmed, check_in_export, check_receipt, pinned
 from .report import Report
-from .show import show_report
+from .show import json_parts, show_report
 from .source import SourceError, is_url, node_digest, open_source, open_url
 
 COPY_BYTES = 1 << 16
@@ -82,6 +83,8 @@ class Kept(msgspec.Struct):
 
     receipt: bytes
     body: bytes = b""
+    older: bytes = b""
+    consistency: tuple[bytes, ...] = ()
 
 
 @click.group()
@@ -107,21 +110,29 @@ replay.add_command(count_command)
 @click.argument("source")
 @genesis_option
 @click.option("--workers", type=click.IntRange(min=1), help="Processes to check with. Default: one for each core.")
+@click.option("--reopen", is_flag=True, help="Open every ballot with the released keys, also where a seed proves it.")
 @as_json
-def audit_command(source: str, genesis: str | None, workers: int | None, as_json: bool) -> None:
+def audit_command(source: str, genesis: str | None, workers: int | None, reopen: bool, as_json: bool) -> None:
     """Check everything that can be checked in the export SOURCE.
 
     Five levels: structure (all of it parses), chain (nothing was dropped, added, moved or changed), signatures,
     ballots (the right people, once each, and the board holds what was cast), count (every ballot opened again, the
     result the same to the byte). Findings are printed with the index of the entry, the first one first.
 
+    Ballots are opened by the published seeds, which takes public operations only; one without a seed, or whose seed is
+    wrong, with the released keys. The JSON has the accounting at every checkpoint where it changed.
+
     Without --genesis the audit shows that SOURCE is one consistent ledger, but not whose.
     """
     pin = Pin(genesis)
     with _progress(quiet=as_json) as progress, _failures():
-        report = run_audit(open_source(source), genesis_hash=pin.hash, on_progress=progress, workers=workers)
+        report = run_audit(
+            open_source(source), genesis_hash=pin.hash, on_progress=progress, workers=workers, reopen=reopen
+        )
     if as_json:
-        click.echo(json.dumps(report.to_json()))
+        for part in json_parts(report):
+            click.echo(part, nl=False)
+        click.echo()
     else:
         show_report(report, pinned=pin.hash is not None)
     raise SystemExit(_status(report))
@@ -156,6 +167,8 @@ def rebuild_command(source: str, dsn: str | None, nodes: tuple[str, ...], as_jso
     "--ballot", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The ballot as it was sent."
 )
 @click.option("--export", "source", help="An export (file, folder or node) whose log must agree with the receipt.")
+@click.option("--checkpoint", type=existing_file, help="A checkpoint or receipt from another time, of the same log.")
+@click.option("--consistency", type=existing_file, help="The node's proof between the two checkpoints, as it was kept.")
 @genesis_option
 @accept_option
 @as_json
@@ -163,6 +176,8 @@ def receipt_command(
     file: Path,
     ballot: Path | None,
     source: str | None,
+    checkpoint: Path | None,
+    consistency: Path | None,
     genesis: str | None,
     accepted: frozenset[bytes],
     as_json: bool,
@@ -172,6 +187,10 @@ def receipt_command(
     FILE is the receipt's text, or a wallet record that has receipt and ballot in it. With the ballot it is also
     checked that this very ballot was recorded. The nodes come from the --genesis file, or from an --export, which
     also shows how they changed since: without it, receipts that nodes added later signed are refused.
+
+    With a --checkpoint from another time (a note, another receipt, or a wallet's record) it is checked that both are
+    of one log: by the --export, or by --consistency, what /api/ledger/proof/consistency answered. A wallet record
+    carries such a checkpoint and proof itself.
     """
     pin = Pin(genesis)
     if source is None and pin.file is None:
@@ -180,10 +199,11 @@ def receipt_command(
     body = ballot.read_bytes() if ballot else (kept.body or None)
     with _failures():
         try:
-            confirmed = _confirm(kept.receipt, body, source, pin, accepted)
+            older = _older(kept, checkpoint, consistency)
+            confirmed = _confirm(kept.receipt, body, source, pin, accepted, older)
         except ReceiptError as error:
             if as_json:
-                click.echo(json.dumps({"valid": False, "reason": str(error)}))
+                click.echo(json.dumps({"valid": False, "name": error.name, "reason": str(error)}))
                 raise SystemExit(1) from error
             raise
     if as_json:
@@ -191,6 +211,8 @@ def receipt_command(
         return
     click.echo(f"valid: entry {confirmed.index} ({confirmed.kind}), in the log of {confirmed.size} entries")
     click.echo("the ballot is the one recorded" if confirmed.committed else "no ballot given: only the place is proven")
+    if confirmed.consistent is not None:
+        click.echo(f"the log is the same as that of the other checkpoint, of {confirmed.consistent} entries")
 
 
 @replay.command("export")
@@ -215,11 +237,21 @@ def export_command(url: str, file: Path) -> None:
     click.echo(f"{file}: {file.stat().st_size} bytes, {entries} records")
 
 
-def _confirm(receipt: bytes, body: bytes | None, source: str | None, pin: Pin, accepted: frozenset[bytes]) -> Confirmed:
+def _confirm(
+    receipt: bytes, body: bytes | None, source: str | None, pin: Pin, accepted: frozenset[bytes], older: Older | None
+) -> Confirmed:
     if source is not None:
-        return check_in_export(receipt, open_source(source), body, pin.hash, accepted)
+        return check_in_export(receipt, open_source(source), body, pin.hash, accepted, older)
     assert pin.file is not None
-    return check_receipt(receipt, pinned(pin.file), body)
+    return check_receipt(receipt, pinned(pin.file), body, older)
+
+
+def _older(kept: Kept, checkpoint: Path | None, consistency: Path | None) -> Older | None:
+    """The other checkpoint: that of the option, else what the wallet record has."""
+    if checkpoint is None:
+        return read_older(kept.older).proven_by(kept.consistency) if kept.older else None
+    older = read_older(_kept(checkpoint).receipt)
+    return older if consistency is None else older.proven_by(read_proof(consistency.read_bytes()))
 
 
 def _rebuild(source: str, dsn: str | None) -> tuple[int, str]:
@@ -261,7 +293,9 @@ def _failures() -> Iterator[None]:
     """What is wrong with the input or the line to it, said in one line with status 1."""
     try:
         yield
-    except (SourceError, ExportError, EntryError, ReceiptError) as error:
+    except ReceiptError as error:
+        raise click.ClickException(f"{error.name}: {error}") from error
+    except (SourceError, ExportError, EntryError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(str(error)) from error

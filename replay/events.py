@@ -132,6 +132,7 @@ class ElectionClosed(Event, frozen=True):
     eid: Hash
     casts: Count
     by: bytes
+    claims_until_us: Count = 0
 
 
 class BallotsPublished(Event, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,8 @@ from ..voting.fold import key_hash
 from .events import Event
 from .logtree import LogTree
 from .pool import Check, Flaw, Pool
-from .report import Findings, Level, Recovered
+from .report import Findings, Level, Minting, Recovered
+from .series import Series
 from .spool import Spool
 
 
@@ -23,6 +25,11 @@ class Election:
     `added` and `roll` give the weight of each voter on the draft roll and the frozen one. `trustees` are name and
     modulus of those that enrolled. `spent` holds the ids of
     ballot keys on the board, `claimed` those claimed as unused. `board` and `seeds` keep what the count needs.
+
+    `claims_until_us` is when claims end, 0 where they never do; `unspent` counts claims whose key is not on the board,
+    `claimed_weights` by weight. `seed_places` are (first ballot, entry) of each chunk of seeds, `stated` the valid and
+    invalid ballots of the published count, `attested` node to digest, `attested_at` node to entry. `spans` has for a
+    kind of entry (first index, last index, how many).
     """
 
     election: bytes
@@ -42,16 +49,31 @@ class Election:
     board: Spool = field(default_factory=Spool)
     published_at: int = 0
     claimed: dict[bytes, int] = field(default_factory=dict)
+    claims_until_us: int = 0
+    unspent: int = 0
+    claimed_weights: Counter[int] = field(default_factory=Counter)
     released: dict[int, tuple[int, int]] = field(default_factory=dict)
     seed_chunks: int = 0
     seeds: Spool = field(default_factory=Spool)
+    seed_places: list[tuple[int, int]] = field(default_factory=list)
+    seeds_ended: bool = False
     tally: bytes = b""
     tally_at: int = 0
+    stated: tuple[int, int] = (0, 0)
     attested: dict[int, bytes] = field(default_factory=dict)
+    attested_at: dict[int, int] = field(default_factory=dict)
+    spans: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    minting: Minting | None = None
+    series: Series = field(default_factory=Series)
 
     @property
     def closed(self) -> bool:
         return self.status in ("closed", "published", "tallied")
+
+    def span(self, kind: str, index: int) -> None:
+        """One more entry of this kind."""
+        first, _, count = self.spans.get(kind, (index, 0, 0))
+        self.spans[kind] = (first, index, count + 1)
 
     def close(self) -> None:
         self.board.close()
@@ -61,7 +83,7 @@ class Election:
 @dataclass
 class Scene:
     """`genesis` is the hash of entry 1, `time_us` the time of the entry being read. `owners` says whose each cluster
-    key is: one key, one purpose.
+    key is: one key, one purpose. `touched` are the elections that something happened to since the last checkpoint.
     """
 
     findings: Findings
@@ -73,6 +95,7 @@ class Scene:
     elections: dict[bytes, Election] = field(default_factory=dict)
     recoveries: list[Recovered] = field(default_factory=list)
     owners: dict[bytes, str] = field(default_factory=dict)
+    touched: set[bytes] = field(default_factory=set)
     _moduli: Spool = field(default_factory=Spool)
     _identities: dict[bytes, int] = field(default_factory=dict)
     _enrolled: dict[bytes, list[bytes]] = field(default_factory=dict)
@@ -95,6 +118,8 @@ class Scene:
         elif eid is not None and (eid != found.eid or not eid):
             self.find(Level.BALLOTS, "WrongElection", index, f"eid {eid.hex()} is not that of the election")
             return None
+        if found is not None:
+            self.touched.add(election)
         return found
 
     def enrol(self, index: int, user: bytes, modulus: bytes) -> None:

@@ -49,7 +49,7 @@ def _cast_reads(cmd: Any) -> list[tuple[str, Key]]:
 
 def _claim_reads(cmd: Any) -> list[tuple[str, Key]]:
     place = (cmd.eid, ballot_id(cmd.bpk))
-    return [("unused_claims", place), ("casts", place), ("spent", place)]
+    return [("unused_claims", place), ("casts", place), ("spent", place), ("claim_windows", (cmd.eid,))]
 
 
 def _voter_reads(cmd: Any) -> list[tuple[str, Key]]:

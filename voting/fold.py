@@ -148,7 +148,10 @@ def _ballot_cast(entry: Entry, public: dict[str, Any]) -> list[Change]:
 
 def _election_closed(entry: Entry, public: dict[str, Any]) -> list[Change]:
     values = {"status": "closed", "closed_at": entry.index, "closed_count": public["casts"]}
-    return [Put("elections", (public["election"],), values)]
+    changes: list[Change] = [Put("elections", (public["election"],), values)]
+    if "claims_until_us" in public:
+        changes.append(Put("claim_windows", (public["eid"],), {"until_us": public["claims_until_us"]}))
+    return changes
 
 
 def _ballots_published(entry: Entry, public: dict[str, Any]) -> list[Change]:

@@ -123,6 +123,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             _table("spent", "eid bid", eid="bytea", bid="bytea"),
             _table("attestations", "election node", election="bytea", node="bigint", digest="bytea"),
             _table("unused_claims", "eid bid", eid="bytea", bid="bytea", claimed_at="bigint"),
+            _table("claim_windows", "eid", eid="bytea", until_us="bigint"),
             _table(
                 "accounts",
                 "tag",

@@ -57,7 +57,7 @@ def test_the_tables_are_the_fold_of_a_random_log_in_batches_of_any_size(
 
 def test_every_table_has_rows_in_these_logs_so_that_all_columns_are_compared(dsn: str) -> None:
     made = Ledger()
-    for life in (Life(), Life("other", trustees=0)):
+    for life in (Life(), Life("other", trustees=0, claims_s=60)):
         made.record_all(life.whole())
     other = Life("third")
     made.record_all([*other.people(), *other.drafting(), *other.opening(), *other.voting()])

@@ -96,6 +96,8 @@ ROWS: list[tuple[str, str, list[tuple[Any, ...]]]] = [
     ("trustees", "election, number, name, n, at", [(OPEN, 2, "two", b"2", 4), (OPEN, 1, "one", b"1", 4)]),
     ("attestations", "election, node, digest, at", [(OPEN, 2, b"y", 4), (OPEN, 1, b"x", 4)]),
     ("casts", "eid, bid, name, cast_at, at", [(EID, b"1" * 32, LATE, 4, 4)]),
+    ("spent", "eid, bid, at", [(EID, b"2" * 32, 6)]),
+    ("claim_windows", "eid, until_us, at", [(EID, 77, 5)]),
     (
         "board",
         "eid, name, position, published_at, at",
@@ -207,6 +209,21 @@ def test_the_roll_the_trustees_and_the_attestations_are_read_in_order(dsn: str) 
 )
 def test_what_became_of_a_ballot_is_told(dsn: str, name: bytes, status: str) -> None:
     assert reading(dsn, lambda connection: queries.ballot_status(connection, name)) == status
+
+
+@pytest.mark.parametrize(("eid", "bid", "spent"), [(EID, b"1", True), (EID, b"2", True), (EID, b"3", False)])
+def test_a_key_is_spent_while_its_cast_is_kept_and_once_its_ballot_is_on_the_board(
+    dsn: str, eid: bytes, bid: bytes, spent: bool
+) -> None:
+    assert reading(dsn, lambda connection: queries.is_spent(connection, eid, bid * 32)) is spent
+    assert reading(dsn, lambda connection: queries.is_spent(connection, b"f" * 32, bid * 32)) is False
+
+
+def test_an_election_tells_until_when_claims_are_taken(dsn: str) -> None:
+    with_end = reading(dsn, lambda connection: queries.election_by_eid(connection, EID))
+    without = reading(dsn, lambda connection: queries.election_by_eid(connection, b"f" * 32))
+    assert with_end is not None and without is not None
+    assert (with_end.claims_until_us, without.claims_until_us) == (77, None)
 
 
 def test_the_entries_of_a_board_come_in_order(dsn: str) -> None:

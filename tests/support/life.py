@@ -10,6 +10,8 @@ import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import UNSET
+
 from ballot.ledger.decision import Decision, Draft, Known, Refusal
 from ballot.ledger.entry import Entry
 from ballot.ledger.frame import frame, frame_hash
@@ -124,8 +126,10 @@ def stuff(length: int, *parts: object) -> bytes:
 class Life:
     """One election with `voters` voters and `trustees` trustees, command by command. `label` tells lives apart."""
 
-    def __init__(self, label: str = "one", voters: int = 3, trustees: int = 2, closes_us: int = CLOSES_US) -> None:
-        self.label, self.closes_us = label, closes_us
+    def __init__(
+        self, label: str = "one", voters: int = 3, trustees: int = 2, closes_us: int = CLOSES_US, claims_s: int = 0
+    ) -> None:
+        self.label, self.closes_us, self.claims_s = label, closes_us, claims_s
         self.election = name16(f"election {label}")
         self.organiser = self.user("organiser")
         self.voters = [f"voter {number}" for number in range(voters)]
@@ -206,6 +210,7 @@ class Life:
             roll=Roll(len(self.leaves), stuff(32, self.label, "roll").hex()),
             origin=ORIGIN,
             genesis="f" * 64,
+            claims_s=self.claims_s or UNSET,
         )
         return encode_definition(definition)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from msgspec import UNSET, UnsetType
 
 from ballot.ledger import rsa
 from ballot.ledger.checkpoint import Checkpoint, assemble, cosign, rsa_line
@@ -198,7 +199,7 @@ class Log:
 
     def submit(self, command: c.AnyCommand) -> Entry:
         """Carries a command out; the last entry it became."""
-        drafts = decide(self, command, START_US + len(self.entries) * STEP_US)
+        drafts = decide(self, command, START_US + (len(self.entries) + 1) * STEP_US)
         assert isinstance(drafts, list), drafts
         return [self.add(Draft(draft.kind, decode_map(draft.public), draft.private)) for draft in drafts][-1]
 
@@ -277,9 +278,9 @@ def sign_cast(voter: Voter, cast: bytes) -> bytes:
 class ElectionLog(Log):
     """The whole election. `bodies` are the ballots in the order they were cast, `credentials` by voter number."""
 
-    def __init__(self, voters: Sequence[Voter] = VOTERS) -> None:
+    def __init__(self, voters: Sequence[Voter] = VOTERS, claims_s: int | UnsetType = UNSET) -> None:
         super().__init__()
-        self.voters = voters
+        self.voters, self.claims_s = voters, claims_s
         self.credentials: dict[int, bytes] = {}
         self.bodies: list[bytes] = []
         self._accounts()
@@ -327,6 +328,7 @@ class ElectionLog(Log):
             roll=Roll(len(self.voters), root.hex()),
             origin=ORIGIN,
             genesis=self.entries[0].hash.hex(),
+            claims_s=self.claims_s,
         )
 
     @cached_property

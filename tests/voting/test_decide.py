@@ -560,6 +560,41 @@ def test_a_credential_that_was_cast_is_not_claimed_as_unused() -> None:
     refused(closed(), LIFE.claim("voter 0"), "AlreadyCast")
 
 
+def test_unused_credentials_are_claimed_until_the_time_that_the_close_states() -> None:
+    made = Ledger()
+    life = Life("window", claims_s=60)
+    made.record_all([*life.people(), *life.drafting(), *life.opening(), *map(life.issue, life.voters)])
+    [draft] = accepted(made, life.close())
+    until_us = decode_map(draft.public)["claims_until_us"]
+    assert until_us == VOTING_US + 60_000_000
+    accepted(made, life.claim("voter 0"), until_us - 1)
+    refused(made, life.claim("voter 1"), "ClaimsClosed", until_us)
+    assert isinstance(made.submit(life.claim("voter 0"), until_us), Known), "the same claim is known for ever"
+
+
+def test_unused_credentials_are_claimed_also_after_the_count() -> None:
+    """Publication, erasure and count follow the close within seconds: none of them shuts the holders out."""
+    cast = ("voter 0", "voter 1")
+    made = voted(*cast)
+    accepted(made, LIFE.close())
+    rest: list[c.AnyCommand] = [LIFE.erase(), *map(LIFE.release, LIFE.trustees), LIFE.tally(), LIFE.attest(1)]
+    for command in [*LIFE.board(*cast), *rest]:
+        accepted(made, command)
+        refused(made, LIFE.claim("voter 0"), "AlreadyCast")
+    accepted(made, LIFE.claim("voter 2"))
+
+
+def test_a_cast_in_flight_before_the_close_is_seen_by_the_claim_that_follows() -> None:
+    """The last cast, the close and the claim arrive in one batch, and whichever comes first decides."""
+    made = opened()
+    made.record_all(map(LIFE.issue, LIFE.voters))
+    accepted(made, LIFE.cast("voter 0"))
+    accepted(made, LIFE.close())
+    refused(made, LIFE.claim("voter 0"), "AlreadyCast")
+    accepted(made, LIFE.claim("voter 1"))
+    refused(made, LIFE.cast("voter 1"), "ElectionClosed")
+
+
 # -- commands as bytes
 
 

@@ -256,3 +256,13 @@ def test_one_attestation_that_differs_makes_an_election_disputed_for_good() -> N
 def test_an_unused_claim_is_remembered_by_its_key() -> None:
     claim = row("unused_claims", LIFE.eid, key_hash(LIFE.bpk("voter 2")))
     assert claim["claimed_at"] == of_kind("CredentialUnused").index
+
+
+def test_the_end_of_claims_is_kept_where_the_close_states_one() -> None:
+    made = Ledger()
+    life = Life("window", claims_s=60)
+    made.record_all([*life.people(), *life.drafting(), *life.opening(), life.close()])
+    window = made.state.get("claim_windows", life.eid)
+    assert window is not None
+    assert window["until_us"] == made.entries[-1].fields["claims_until_us"]
+    assert "claim_windows" not in {change.table for change in fold(of_kind("ElectionClosed"))}

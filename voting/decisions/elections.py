@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import UnsetType
+
 from ...ledger.decision import Decision, Draft, Known, Refusal
 from .. import commands as c
 from ..definition import MAX_TRUSTEES, DefinitionError, decode_definition, election_id
@@ -143,7 +145,13 @@ def close(view: View, cmd: c.CloseElection, now_us: int) -> Decision:
     if not cmd.by and not 0 < election["closes_us"] <= now_us:
         return Refusal("NotDue", "the election's closing time has not come")
     public = {"election": cmd.election, "eid": election["eid"], "casts": election.get("cast_count") or 0, "by": cmd.by}
-    return event("ElectionClosed", public)
+    return event("ElectionClosed", public | claims_until(election["definition"], now_us))
+
+
+def claims_until(definition: bytes, closed_us: int) -> dict[str, int]:
+    """When the last claim of an unused credential is taken, as the close states it; nothing where there is no end."""
+    claims_s = decode_definition(definition).claims_s
+    return {} if isinstance(claims_s, UnsetType) else {"claims_until_us": closed_us + claims_s * 1_000_000}
 
 
 def cancel(view: View, cmd: c.CancelElection, now_us: int) -> Decision:
