@@ -79,7 +79,7 @@ def test_a_log_without_private_parts_gives_the_same_public_tables(dsn: str) -> N
 
 def test_a_batch_that_fails_leaves_nothing(dsn: str) -> None:
     made = random_ledger(8)
-    public = {"election": b"e", "number": 2**63, "name": "too large a number", "n": b"n", "proof": b"p"}
+    public = {"election": b"e", "user": b"u", "number": 2**63, "name": "too large a number", "n": b"n", "proof": b"p"}
     broken = chain([Draft("TrusteeEnrolled", encode_map(public))], after=made.entries[-1])
 
     async def work() -> None:
