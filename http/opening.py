@@ -12,7 +12,7 @@ from ..ledger import rsa
 from ..ledger.entry import Entry, parse
 from ..ledger.frame import frame_hash
 from ..ledger.proof import root_of
-from ..projections import queries
+from ..projections import queries, trustees
 from ..voting import commands as c
 from ..voting.ballot import roll_leaf
 from ..voting.definition import DefinitionError, Registrar, Roll, Trustee, encode_definition
@@ -31,11 +31,13 @@ Hidden = dict[tuple[int, bytes], tuple[str, bytes]]
 
 
 async def open_election(services: Services, row: queries.Election) -> None:
-    """Raises Refused (NotADraft, AlreadyOpened, RollChanged, BadDefinition), Unavailable."""
+    """Raises Refused (NotADraft, AlreadyOpened, RollChanged, DraftChanged, TrusteesChanged, TrusteeMissing,
+    BadDefinition), Unavailable.
+    """
     _refuse(row)
     async with services.reading() as connection:
         voters = await queries.roll(connection, row.election)
-        enrolled = await queries.trustees(connection, row.election)
+        invited = (await trustees.of(connection, [row.election]))[row.election]
         hidden = await services.private.many(connection, (voter.added_at for voter in voters))
         first = await queries.entry(connection, 1)
     assert first is not None, "a log without a genesis"
@@ -44,6 +46,9 @@ async def open_election(services: Services, row: queries.Election) -> None:
         for index, fields in hidden.items()
         for voter, _tag, address, salt in fields.get("addresses", ())
     }
+    enrolled = [(trustee.name, trustee.n) for trustee in invited if trustee.n is not None]
+    if len(enrolled) < len(invited):
+        raise Refused("TrusteeMissing", f"{len(invited) - len(enrolled)} of the trustees have not enrolled a key yet")
     leaves, root = await asyncio.to_thread(build_roll, voters, addresses)
     weights = sorted({voter.weight for voter in voters})
     if len(weights) > MOST_WEIGHTS:
@@ -60,6 +65,7 @@ async def open_election(services: Services, row: queries.Election) -> None:
         root,
         [rsa.dump_private(key) for key in keys],
         b"" if own is None else rsa.dump_private(own),
+        row.trustee_changes,
     )
     await services.submit(command)
     log.info("election opened", extra={"voters": len(leaves), "weights": len(weights), "trustees": len(enrolled)})
@@ -94,17 +100,15 @@ def _define(
     weights: Sequence[int],
     keys: Sequence[RSAPrivateKey],
     own: RSAPrivateKey | None,
-    enrolled: Sequence[queries.Trustee],
+    enrolled: Sequence[tuple[str, bytes]],
     roll: Roll,
     genesis: Entry,
 ) -> bytes:
     registrars = [Registrar(weight, rsa.modulus(key).hex()) for weight, key in zip(weights, keys, strict=True)]
-    trustees = [Trustee(trustee.name, trustee.n.hex()) for trustee in enrolled]
-    if own is not None:
-        trustees = [Trustee(CLUSTER, rsa.modulus(own).hex())]
-    k = len(trustees) // 2 + 1
-    origin = str(genesis.fields["origin"])
-    definition = define(decode_draft(row.draft), k, trustees, registrars, roll, origin, genesis.hash.hex())
+    keys_of = enrolled if own is None else [(CLUSTER, rsa.modulus(own))]
+    holders = [Trustee(name, n.hex()) for name, n in keys_of]
+    draft, origin = decode_draft(row.draft), str(genesis.fields["origin"])
+    definition = define(draft, draft.needed(len(holders)), holders, registrars, roll, origin, genesis.hash.hex())
     try:
         return encode_definition(definition)
     except DefinitionError as error:

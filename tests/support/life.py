@@ -205,10 +205,13 @@ class Life:
         """These trustees are invited and then enrol."""
         return [*map(self.invite, numbers), *map(self.trustee, numbers)]
 
+    def trusting(self) -> list[c.AnyCommand]:
+        """All trustees enrol; somebody else who was invited declines."""
+        declines: list[c.AnyCommand] = [self.invite(99), self.withdraw(99)]
+        return [*declines, *self.enrolling(*self.trustees)] if self.trustees else []
+
     def drafting(self) -> list[c.AnyCommand]:
-        """Somebody who was invited as a trustee declines."""
-        asked = [self.invite(99), self.withdraw(99)] if self.trustees else []
-        return [self.draft(), self.amend(), self.add(*self.voters), *asked, *self.enrolling(*self.trustees)]
+        return [self.draft(), self.amend(), self.add(*self.voters), *self.trusting()]
 
     # -- open
 
@@ -244,7 +247,7 @@ class Life:
             "root": stuff(32, self.label, "roll"),
             "registrar_keys": [b"-----BEGIN PRIVATE KEY-----"],
             "trustee_key": b"",
-            "trustee_changes": 2 * len(self.trustees) + 2 * bool(self.trustees),
+            "trustee_changes": len(self.trusting()),
         }
         return c.OpenElection(**(fields | changes))
 
