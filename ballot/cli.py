@@ -19,6 +19,7 @@ from .drill_cli import drill
 from .logs import configure
 from .operator_cli import operator
 from .replay.cli import replay
+from .trustee_cli import trustee
 
 ROTATED = ("jwt", "otp", "data_key", "redis", "ca", "gateway", "smtp", "tls", "postgres", "signing")
 DATA_HELP = "Where keys, databases and logs of the cluster are kept."
@@ -45,6 +46,7 @@ def main() -> None:
     Try it on one machine:   ballot demo        a whole election, with a leader killed half way
                              ballot up          the same cluster, left running
     Check an election:       ballot replay audit EXPORT
+    Hold a key of one:       ballot trustee --help
     Run a node:              ballot keys init, ballot serve
     """
 
@@ -349,3 +351,4 @@ def demo(ballots: int, seed: int, keep: bool) -> None:
 main.add_command(drill)
 main.add_command(operator)
 main.add_command(replay)
+main.add_command(trustee)

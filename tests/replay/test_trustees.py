@@ -150,5 +150,3 @@ def test_a_trustees_key_is_nobodys_identity_key() -> None:
     identity = Draft("IdentityKeyEnrolled", {"user": user, "n": n, "signature": signature})
     for kind in ("UserRegistered", "TallyPublished"):
         assert ("signatures", "KeyReused") in found(report(put_behind(kind, identity)))
-
-

@@ -353,9 +353,7 @@ class ElectionLog(Log):
             closes_us=0,
             pad_len=pad_length(QUESTIONS),
             k=max(len(self.trustees), 1) // 2 + 1,
-            trustees=[
-                Trustee(f"Trustee {number}", rsa.modulus(trustee_key(number)).hex()) for number in self.trustees
-            ]
+            trustees=[Trustee(f"Trustee {number}", rsa.modulus(trustee_key(number)).hex()) for number in self.trustees]
             or [Trustee("Cluster", modulus("trustee").hex())],
             registrars=self._registrars(),
             roll=Roll(len(self.voters), root.hex()),
