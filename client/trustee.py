@@ -110,7 +110,7 @@ class Trustee:
         _expect(published, "BallotsPublished", named | {"last": True})
         checkpoint = await self.log.checkpoint(published.index)
         casts = _place(closed.fields, "casts")
-        return Board(believed, self._number(believed), *places[:2], casts, places[2], checkpoint)
+        return Board(believed, self._number(believed), places[0], places[1], casts, places[2], checkpoint)
 
     async def release(self, board: Board) -> Released:
         """Gives the key away, and sees it in the log. Raises Refused, NoAnswer, Untrusted when it is not there."""

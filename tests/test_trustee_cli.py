@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ def test_a_key_is_made_under_a_passphrase_for_its_owner_alone(tmp_path: Path) ->
     assert json.loads(done.stdout) == {"file": str(path), "fingerprint": FINGERPRINT}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert rsa.modulus(read_key(path, PASSPHRASE)) == rsa.modulus(KEY)
-    assert b"bcrypt" in __import__("base64").b64decode(b"".join(path.read_bytes().splitlines()[1:-1]))
+    assert b"bcrypt" in base64.b64decode(b"".join(path.read_bytes().splitlines()[1:-1]))
 
 
 def test_a_key_is_never_overwritten(key: Path) -> None:
