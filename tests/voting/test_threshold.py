@@ -144,7 +144,8 @@ def _share_of_ones_own(place: int, share: bytes, seed: bytes) -> Corruption:
 def _right_share_sealed_anew(place: int, seed: bytes) -> Corruption:
     def corrupt(scheme: Scheme, fields: Fields) -> Fields:
         number = place % scheme.n + 1
-        share = oaep.decrypt(scheme.keys[number], fields[number], scheme.context.share_label(number))
+        good = parse_frame("envelope", scheme.envelope, 1 + scheme.n)[number]
+        share = oaep.decrypt(scheme.keys[number], good, scheme.context.share_label(number))
         fields[number] = scheme.sealed_share(number, share, seed)
         return fields
 
