@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from functools import cache
 
 import pytest
 
@@ -17,20 +16,15 @@ from ballot.voting.trustee import usable
 from tests.support.log_builder import (
     ELECTION,
     Draft,
-    ElectionLog,
     factors_of,
     key,
     modulus,
     seal_drafts,
     trustee_key,
 )
+from tests.support.log_builder import trustee_election_log as log
 
 Change = Callable[[list[Draft]], list[Draft]]
-
-
-@cache
-def log() -> ElectionLog:
-    return ElectionLog(trustees=3)
 
 
 def report(change: Change = lambda drafts: drafts) -> Report:

@@ -441,3 +441,9 @@ def attestation(eid: bytes, node: int, document: bytes) -> tuple[bytes, bytes]:
 def election_log() -> ElectionLog:
     """Made once a session; tests copy what they change."""
     return ElectionLog()
+
+
+@cache
+def trustee_election_log() -> ElectionLog:
+    """The same, opened by two of three trustees."""
+    return ElectionLog(trustees=3)
