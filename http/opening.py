@@ -6,17 +6,16 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
 from ..ledger import rsa
 from ..ledger.entry import Entry, parse
 from ..ledger.frame import frame_hash
 from ..ledger.proof import root_of
-from ..projections import queries, trustees
+from ..projections import queries
+from ..projections.trustees import of as trustees_of
 from ..voting import commands as c
 from ..voting.ballot import roll_leaf
 from ..voting.definition import DefinitionError, Registrar, Roll, Trustee, encode_definition
-from .drafts import decode_draft, define
+from .drafts import Draft, decode_draft, define
 from .problems import Refused
 from .services import Services
 
@@ -37,7 +36,7 @@ async def open_election(services: Services, row: queries.Election) -> None:
     _refuse(row)
     async with services.reading() as connection:
         voters = await queries.roll(connection, row.election)
-        invited = (await trustees.of(connection, [row.election]))[row.election]
+        invited = (await trustees_of(connection, [row.election]))[row.election]
         hidden = await services.private.many(connection, (voter.added_at for voter in voters))
         first = await queries.entry(connection, 1)
     assert first is not None, "a log without a genesis"
@@ -55,7 +54,10 @@ async def open_election(services: Services, row: queries.Election) -> None:
         raise Refused("BadDefinition", f"an election has at most {MOST_WEIGHTS} different weights")
     keys = [await asyncio.to_thread(rsa.generate, KEY_BITS) for _ in weights]
     own = None if enrolled else await asyncio.to_thread(rsa.generate, KEY_BITS)
-    definition = _define(row, weights, keys, own, enrolled, Roll(len(leaves), root.hex()), parse(*first_parts(first)))
+    registrars = [Registrar(weight, rsa.modulus(key).hex()) for weight, key in zip(weights, keys, strict=True)]
+    holders = enrolled if own is None else [(CLUSTER, rsa.modulus(own))]
+    frozen, genesis = Roll(len(leaves), root.hex()), parse(*first_parts(first))
+    definition = define_election(decode_draft(row.draft), registrars, holders, frozen, genesis)
     command = c.OpenElection(
         row.election,
         row.organiser,
@@ -95,20 +97,15 @@ def first_parts(first: queries.LogEntry) -> tuple[bytes, bytes]:
     return first.header, first.public
 
 
-def _define(
-    row: queries.Election,
-    weights: Sequence[int],
-    keys: Sequence[RSAPrivateKey],
-    own: RSAPrivateKey | None,
-    enrolled: Sequence[tuple[str, bytes]],
-    roll: Roll,
-    genesis: Entry,
+def define_election(
+    draft: Draft, registrars: Sequence[Registrar], holders: Sequence[tuple[str, bytes]], roll: Roll, genesis: Entry
 ) -> bytes:
-    registrars = [Registrar(weight, rsa.modulus(key).hex()) for weight, key in zip(weights, keys, strict=True)]
-    keys_of = enrolled if own is None else [(CLUSTER, rsa.modulus(own))]
-    holders = [Trustee(name, n.hex()) for name, n in keys_of]
-    draft, origin = decode_draft(row.draft), str(genesis.fields["origin"])
-    definition = define(draft, draft.needed(len(holders)), holders, registrars, roll, origin, genesis.hash.hex())
+    """The definition's document; `holders` are the trustees' names and moduli in their order. Raises
+    Refused(BadDefinition).
+    """
+    trustees = [Trustee(name, n.hex()) for name, n in holders]
+    k, origin = draft.needed(len(trustees)), str(genesis.fields["origin"])
+    definition = define(draft, k, trustees, registrars, roll, origin, genesis.hash.hex())
     try:
         return encode_definition(definition)
     except DefinitionError as error:
