@@ -224,7 +224,7 @@ def _show_invitation(invitation: Invitation, fingerprint: str) -> str:
     lines = [f"election     {fields['title']}", f"status       {fields['status']}"]
     lines += [f"question     {question['text']}" for question in fields["questions"]]
     trustees = ", ".join(f"{one['name']} ({one['status']})" for one in fields["trustees"])
-    lines += [f"trustees     {fields['k']} of {len(fields['trustees'])} open the ballots: {trustees}"]
+    lines += [f"trustees     {fields['keys_needed']} of {len(fields['trustees'])} open the ballots: {trustees}"]
     lines += [f"you          {invitation.name}", f"fingerprint  {fingerprint}"]
     return "\n".join([*lines, "You sign that this key is yours, under that name, for this election."])
 

@@ -26,7 +26,7 @@ from .parse import from_time
 from .problems import Refused
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
-Threshold = Annotated[int, msgspec.Meta(ge=1, le=MOST_TRUSTEES)]
+Threshold = Annotated[int, msgspec.Meta(ge=0, le=MOST_TRUSTEES)]
 # Stand-ins, so that a draft meets the very checks that its definition will: keys and roll come only at the opening.
 _NOBODY = Trustee("nobody", "00" * 384)
 _NO_REGISTRAR = Registrar(1, "11" * 384)
@@ -36,7 +36,7 @@ _NO_ROLL = Roll(0, "00" * 32)
 class DraftBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST: a new election. A time left out means: open at once, close by hand. `language` is that of its mail.
 
-    `k` of the trustees are needed to open the ballots; left out, more than half of them.
+    `k` of the trustees are needed to open the ballots; 0 stands for more than half of them.
     """
 
     title: str
@@ -44,7 +44,7 @@ class DraftBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opens_at: Time | None = None
     closes_at: Time | None = None
     language: Language = "en"
-    k: Threshold | None = None
+    k: Threshold = 0
 
 
 class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +55,7 @@ class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opens_at: Time | msgspec.UnsetType | None = msgspec.UNSET
     closes_at: Time | msgspec.UnsetType | None = msgspec.UNSET
     language: Language | msgspec.UnsetType = msgspec.UNSET
-    k: Threshold | msgspec.UnsetType | None = msgspec.UNSET
+    k: Threshold | msgspec.UnsetType = msgspec.UNSET
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +75,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def draft_of(body: DraftBody) -> Draft:
     times = from_time(body.opens_at), from_time(body.closes_at)
-    return Draft(body.title, body.questions, *times, body.language, body.k or 0)
+    return Draft(body.title, body.questions, *times, body.language, body.k)
 
 
 def amended(draft: Draft, change: DraftChange) -> Draft:
@@ -92,7 +92,7 @@ def amended(draft: Draft, change: DraftChange) -> Draft:
     if change.language is not msgspec.UNSET:
         changes["language"] = change.language
     if change.k is not msgspec.UNSET:
-        changes["k"] = change.k or 0
+        changes["k"] = change.k
     return msgspec.structs.replace(draft, **changes)
 
 

@@ -54,9 +54,9 @@ class ElectionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ElectionView(msgspec.Struct, frozen=True):
     """An election as its users see it; `definition` is the exact bytes that `eid` is the hash of.
 
-    `weight` is what the user's own ballot weighs, if the user is on the roll. `k` of the `trustees` are needed to open
-    the ballots; no trustees in a draft mean that the cluster will be the only one. `keys_missing`: once the board is
-    published, the count waits for so many more trustees' keys.
+    `weight` is what the user's own ballot weighs, if the user is on the roll. `keys_needed` of the `trustees` open the
+    ballots; no trustees in a draft mean that the cluster will be the only one. `keys_missing`: the board is published,
+    and the count waits for so many more trustees' keys.
     """
 
     id: B64
@@ -72,7 +72,7 @@ class ElectionView(msgspec.Struct, frozen=True):
     opened_at: int | None
     closed_at: int | None
     published_at: int | None
-    k: int
+    keys_needed: int
     trustees: list[TrusteeView]
     keys_missing: int
     roll_size: int
@@ -110,7 +110,7 @@ def view(seen: queries.Seen, trustees: Sequence[Trustee]) -> ElectionView:
         opened_at=row.opened_at,
         closed_at=row.closed_at,
         published_at=row.published_at,
-        k=keys.needed,
+        keys_needed=keys.needed,
         trustees=[trustee_view(trustee) for trustee in trustees],
         keys_missing=keys.missing,
         roll_size=row.roll_size,

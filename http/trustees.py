@@ -74,9 +74,9 @@ class InvitedView(msgspec.Struct, frozen=True):
 
 
 class InvitedList(msgspec.Struct, frozen=True):
-    """`k` of the trustees will be needed; without any, the cluster will be the only one."""
+    """`keys_needed` of the trustees open the ballots; without any, the cluster will be the only one."""
 
-    k: int
+    keys_needed: int
     invited: list[InvitedView]
 
 

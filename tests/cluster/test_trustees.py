@@ -126,7 +126,7 @@ def test_the_invited_are_mailed_see_the_draft_and_enrol_each_one_key(stage: Stag
         assert await refused(town.organiser.open(election)) == "409 TrusteeMissing"
         invited = await town.organiser.trustees(election)
         assert [one["email"] for one in invited["invited"]] == [*(a.email for a in stage.accounts), TINA]
-        assert invited["k"] == 2
+        assert invited["keys_needed"] == 2
         assert await refused(tess.account.api.ask("GET", f"{own}/trustees")) == "403 NotOrganiser"
         for trustee in (tess, tom):
             entry = await trustee.enrol(await trustee.invitation(election))
@@ -188,7 +188,7 @@ def test_the_count_waits_for_two_good_keys_and_says_so(stage: Stage) -> None:
     async def run() -> None:
         await stage.vote()
         before = await stage.view()
-        assert (before["k"], before["keys_missing"]) == (2, 2)
+        assert (before["keys_needed"], before["keys_missing"]) == (2, 2)
         assert await events(stage.town, stage.election, "keys") == {"needed": 2, "released": 0, "missing": 2}
         tess = stage.trustees[0]
         board = await tess.board(stage.election)

@@ -33,7 +33,7 @@ class TrusteeCluster(MemoryCluster):
             "title": "City election",
             "status": "draft",
             "questions": [{"text": "Mayor?"}],
-            "k": 2,
+            "keys_needed": 2,
             "trustees": [{"user": b64(USER), "name": NAME, "status": "invited"}],
             "definition": None,
             "eid": None,
