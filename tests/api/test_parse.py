@@ -217,11 +217,6 @@ def test_what_is_no_such_number_is_still_refused(text: str) -> None:
 
 
 def test_a_whole_float_hides_nothing_else_that_is_wrong() -> None:
-    for text in (
-        b'{"count":3.0,"more":1}',
-        b'{"count":3.0,"name":"A="}',
-        b'{"count":3.0,"count":3.0}',
-        b'{"count":3.0',
-    ):
+    for rest in (b',"more":1}', b',"name":"A="}', b',"count":3.0}', b""):
         with pytest.raises(Refused):
             decode(Counted, b'{"count":3.0' + rest)

@@ -189,7 +189,7 @@ class Life:
         user, tag = self.user(who), self.tag(who)
         return c.InviteTrustee(self.command("invite", number), self.election, self.organiser, user, tag, address, name)
 
-    def withdraw(self, number: int, again: int = 0) -> c.WithdrawTrustee:
+    def decline(self, number: int, again: int = 0) -> c.WithdrawTrustee:
         command = self.command("withdraw", number, again)
         return c.WithdrawTrustee(command, self.election, self.organiser, self.user(f"trustee {number}"))
 
@@ -207,7 +207,7 @@ class Life:
 
     def trusting(self) -> list[c.AnyCommand]:
         """All trustees enrol; somebody else who was invited declines."""
-        declines: list[c.AnyCommand] = [self.invite(99), self.withdraw(99)]
+        declines: list[c.AnyCommand] = [self.invite(99), self.decline(99)]
         return [*declines, *self.enrolling(*self.trustees)] if self.trustees else []
 
     def drafting(self) -> list[c.AnyCommand]:

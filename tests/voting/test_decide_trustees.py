@@ -51,7 +51,7 @@ def index_of(made: Ledger, kind: str, number: int = 0) -> int:
 
 
 def test_only_the_organiser_invites_and_withdraws() -> None:
-    for command in (LIFE.invite(3), LIFE.withdraw(1)):
+    for command in (LIFE.invite(3), LIFE.decline(1)):
         refused(drafted(), changed(command, organiser=LIFE.user("bo")), "NotOrganiser")
         refused(Ledger(), command, "UnknownElection")
 
@@ -85,13 +85,13 @@ def test_who_registers_after_an_invitation_keeps_the_id_it_gave() -> None:
 def test_there_are_at_most_nine_trustees_and_a_withdrawn_one_makes_room() -> None:
     made = ledger(*LIFE.people(), LIFE.draft(), *map(LIFE.invite, range(1, MOST_TRUSTEES + 1)))
     refused(made, LIFE.invite(10), "TooManyTrustees")
-    made.record_all([LIFE.withdraw(4), LIFE.invite(10)])
+    made.record_all([LIFE.decline(4), LIFE.invite(10)])
 
 
 def test_only_an_invitation_in_force_is_withdrawn() -> None:
     made = drafted()
-    refused(made, LIFE.withdraw(5), "UnknownTrustee")
-    refused(made, LIFE.withdraw(99, again=1), "UnknownTrustee")
+    refused(made, LIFE.decline(5), "UnknownTrustee")
+    refused(made, LIFE.decline(99, again=1), "UnknownTrustee")
 
 
 # -- enrolled
@@ -112,13 +112,13 @@ def test_a_key_is_enrolled_once_and_another_only_after_withdrawing() -> None:
     assert made.submit(changed(LIFE.trustee(1), proof=stuff(384, "another proof"))) == Known(enrolled)
     other = changed(LIFE.trustee(1), n=stuff(384, "another key"))
     refused(made, other, "AlreadyEnrolled")
-    made.record_all([LIFE.withdraw(1), changed(LIFE.invite(1), command=stuff(16, "again")), other])
+    made.record_all([LIFE.decline(1), changed(LIFE.invite(1), command=stuff(16, "again")), other])
     assert made.entries[-1].fields["number"] == 3, "enrolments are counted, whatever became of them"
 
 
 def test_a_key_withdrawn_comes_back_only_for_the_same_trustee() -> None:
     made = drafted()
-    made.record_all([LIFE.withdraw(1), changed(LIFE.invite(1), command=stuff(16, "again")), LIFE.invite(3)])
+    made.record_all([LIFE.decline(1), changed(LIFE.invite(1), command=stuff(16, "again")), LIFE.invite(3)])
     refused(made, changed(LIFE.trustee(3), n=LIFE.trustee(1).n), "KeyReused")
     made.record_all([LIFE.trustee(1)])
 
@@ -141,7 +141,7 @@ def test_a_trustee_enrols_only_in_a_draft() -> None:
     made = drafted()
     made.record_all(LIFE.opening())
     refused(made, changed(LIFE.trustee(1), n=stuff(384, "late")), "NotADraft")
-    refused(made, LIFE.withdraw(1), "NotADraft")
+    refused(made, LIFE.decline(1), "NotADraft")
 
 
 # -- opened
@@ -152,7 +152,7 @@ def test_an_election_is_not_opened_while_an_invited_trustee_has_no_key() -> None
     made.record_all([LIFE.invite(3)])
     changes = LIFE.open().trustee_changes + 1
     refused(made, LIFE.open(trustee_changes=changes), "TrusteeMissing")
-    made.record_all([LIFE.withdraw(3)])
+    made.record_all([LIFE.decline(3)])
     made.record_all([LIFE.open(trustee_changes=changes + 1)])
 
 
@@ -170,7 +170,7 @@ def test_trustees_who_changed_meanwhile_are_not_left_out(key: bytes) -> None:
 
 def test_the_same_number_of_other_trustees_is_a_change_too() -> None:
     made = drafted()
-    made.record_all([LIFE.withdraw(2), *LIFE.enrolling(3)])
+    made.record_all([LIFE.decline(2), *LIFE.enrolling(3)])
     refused(made, LIFE.open(), "TrusteesChanged")
 
 

@@ -206,7 +206,7 @@ def test_released_factors_stand_under_their_product() -> None:
 def test_who_was_withdrawn_has_neither_invitation_nor_key() -> None:
     life = Life("withdrawn")
     made = Ledger()
-    made.record_all([*life.people(), *life.drafting(), life.withdraw(1)])
+    made.record_all([*life.people(), *life.drafting(), life.decline(1)])
     gone = made.state.get("invited_trustees", life.election, life.user("trustee 1"))
     assert gone is not None
     assert [gone[name] for name in ("n", "number", "invited_at", "enrolled_at")] == [None] * 4
