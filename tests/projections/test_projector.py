@@ -60,7 +60,7 @@ def test_every_table_has_rows_in_these_logs_so_that_all_columns_are_compared(dsn
     for life in (Life(), Life("other", trustees=0)):
         made.record_all(life.whole())
     other = Life("third")
-    made.record_all([*other.people(), *other.drafting(), *other.opening(), *other.voting()])
+    made.record_all([*other.people(), *other.drafting(), *other.opening(), *other.voting(), other.withdraw()])
     found = projected(dsn, [made.entries])
     assert found == made.state.rows()
     for name, table in TABLES.items():
