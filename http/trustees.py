@@ -141,16 +141,21 @@ class Invitations:
             # This node was behind when it looked for the address's id.
             self._services.position.note(await self._services.deps.ledger.read_index())
             recorded = await self._submit(command, election, organiser, tag, address, name)
-        if decode_map(recorded.public)["name"] != name:
+        invited = decode_map(recorded.public)
+        if (invited["user"], invited["name"]) != (await self._user(tag), name):
             raise Refused("IdempotencyKeyReused", "somebody else was invited under this Idempotency-Key")
 
     async def _submit(
         self, command: bytes, election: bytes, organiser: bytes, tag: bytes, address: str, name: str
     ) -> Answer:
+        user = await self._user(tag) or secrets.token_bytes(USER_BYTES)
+        return await self._services.submit(c.InviteTrustee(command, election, organiser, user, tag, address, name))
+
+    async def _user(self, tag: bytes) -> bytes | None:
+        """The id of the address with this tag, as far as this node knows: once recorded here, it does."""
         async with self._services.reading() as connection:
             account = await queries.account_by_tag(connection, tag)
-        user = secrets.token_bytes(USER_BYTES) if account is None else account.user_id
-        return await self._services.submit(c.InviteTrustee(command, election, organiser, user, tag, address, name))
+        return None if account is None else account.user_id
 
     @route(
         "withdrawTrustee",

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from ballot import trustee_cli, trustee_key
 from ballot.cli import main
 from ballot.client.account import Account
-from ballot.client.api import Public, Refused, b64
+from ballot.client.api import Public, Refused, b64, unb64
 from ballot.client.log import Log
 from ballot.client.trust import Trust
 from ballot.client.trustee import Trustee, factors
@@ -27,6 +27,7 @@ from ballot.replay.audit import audit
 from ballot.replay.export import read_export
 from ballot.replay.report import Report
 from ballot.voting.trustee import enrolment_message, release_message
+from tests.cluster.test_api import ask
 from tests.support.keys import long_key
 from tests.support.town import FRUIT, PASSWORD, Town
 
@@ -164,6 +165,14 @@ def test_what_is_wrong_with_an_enrolment_is_named(stage: Stage) -> None:
         assert await enrolling(long_key(7), n=b64(bytes(256))) == "422 WeakKey"
         assert await refused(town.organiser.invite_trustee(other, tess.email, "Theresa")) == "409 AlreadyInvited"
         assert await refused(town.organiser.invite_trustee(other, "x@example.org", " ")) == "422 BadDefinition"
+        path, organiser = f"/api/elections/{b64(other)}/trustees/invite", town.organiser_account
+        for email, status in (("y@example.org", 201), ("y@example.org", 201), ("z@example.org", 422)):
+            body = {"email": email, "name": "Y"}
+            told = await ask(town, "POST", path, organiser, body=body, node=2, Idempotency_Key="an invitation")
+            assert told.status == status, told.body
+        invited = (await town.organiser.trustees(other))["invited"]
+        assert [one["email"] for one in invited] == [tess.email, "y@example.org"]
+        await town.organiser.withdraw_trustee(other, unb64(invited[1]["trustee"]["user"]))
         assert await refused(town.organiser.withdraw_trustee(other, bytes(16))) == "404 UnknownTrustee"
         assert (await town.organiser.withdraw_trustee(other, tess.id))["invited"] == []
         assert await enrolling(long_key(7)) == "404 UnknownElection"
