@@ -49,7 +49,7 @@ class Organiser:
         return await self._get(f"/api/elections/{b64(election)}/mail")
 
     async def invite_trustee(self, election: bytes, email: str, name: str) -> dict[str, Any]:
-        """Mails an invitation; {keys_needed, invited: [{email, trustee: {number, name, user, status, key, ...}}]}"""
+        """Mails an invitation; {keys_needed, invited: [{email, trustee: {number, name, user, status, fingerprint}}]}"""
         path = f"/api/elections/{b64(election)}/trustees/invite"
         answer: dict[str, Any] = (await self._api.ask("POST", path, {"email": email, "name": name})).json()
         return answer

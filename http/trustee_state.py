@@ -18,7 +18,7 @@ TrusteeStatus = Literal["invited", "enrolled", "released"]
 
 
 class TrusteeView(msgspec.Struct, frozen=True):
-    """`user` is None for the cluster's own key. `key` is H(rsa-key, n), once there is one.
+    """`user` is None for the cluster's own key. `fingerprint` is H(rsa-key, n) in hex, for people to compare.
 
     `number` is the definition's; in a draft it says in which order keys were enrolled. `enrolled_at` and `released_at`
     are entries of the log.
@@ -28,7 +28,7 @@ class TrusteeView(msgspec.Struct, frozen=True):
     name: str
     user: B64 | None
     status: TrusteeStatus
-    key: B64 | None
+    fingerprint: str | None
     enrolled_at: int | None
     released_at: int | None
 
@@ -40,7 +40,7 @@ def trustee_view(trustee: Trustee) -> TrusteeView:
         name=trustee.name,
         user=None if trustee.user is None else B64(trustee.user),
         status="released" if has_released(trustee) else status,
-        key=None if trustee.n is None else B64(key_hash(trustee.n)),
+        fingerprint=None if trustee.n is None else key_hash(trustee.n).hex(),
         enrolled_at=trustee.enrolled_at,
         released_at=trustee.released_at if has_released(trustee) else None,
     )

@@ -81,10 +81,10 @@ class InvitedList(msgspec.Struct, frozen=True):
 
 
 class EnrolledView(msgspec.Struct, frozen=True):
-    """`key` is H(rsa-key, n); `index` the entry that has it."""
+    """`fingerprint` is H(rsa-key, n) in hex; `index` the entry that has it."""
 
     number: int
-    key: B64
+    fingerprint: str
     index: int
 
 
@@ -236,7 +236,7 @@ class Trustees:
             raise Refused("BadSignature", "the key did not sign its own enrolment under this name") from error
         recorded = await services.submit(c.EnrolTrustee(election, user, body.name, n, proof))
         number = decode_map(recorded.public)["number"]
-        answer(resp, EnrolledView(number, B64(key_hash(n)), recorded.index), 201 if recorded.new else 200)
+        answer(resp, EnrolledView(number, key_hash(n).hex(), recorded.index), 201 if recorded.new else 200)
 
 
 class KeyRelease:

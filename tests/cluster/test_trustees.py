@@ -135,6 +135,8 @@ def test_the_invited_are_mailed_see_the_draft_and_enrol_each_one_key(stage: Stag
         made = await stage.ballot_trustee("keygen")
         enrolled = await stage.ballot_trustee("enrol", "--register")
         assert enrolled["fingerprint"] == made["fingerprint"]
+        shown = (await town.organiser.trustees(election))["invited"]
+        assert shown[2]["trustee"]["fingerprint"] == made["fingerprint"], "what the two compare by telephone"
         shown = (await stage.view())["trustees"]
         assert [(one["number"], one["name"], one["status"]) for one in shown] == [
             (number, name, "enrolled") for number, name in enumerate(NAMES, 1)

@@ -62,7 +62,7 @@ class TrusteeCluster(MemoryCluster):
         n, proof = unb64(fields["n"]), unb64(fields["proof"])
         rsa.verify(n, proof, enrolment_message(ELECTION, fields["name"], n))
         public = {"election": ELECTION, "user": USER, "number": 1, "name": fields["name"], "n": n, "proof": proof}
-        return {"number": 1, "key": "", "index": self.append("TrusteeEnrolled", public).index}
+        return {"number": 1, "fingerprint": "", "index": self.append("TrusteeEnrolled", public).index}
 
     def release(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         p, q, root, signature = (unb64(fields[name]) for name in ("p", "q", "root", "signature"))
