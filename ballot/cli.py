@@ -19,6 +19,7 @@ from .drill_cli import drill
 from .logs import configure
 from .operator_cli import operator
 from .replay.cli import replay
+from .trustee_cli import trustee
 from .voter_cli import voter
 
 ROTATED = ("jwt", "otp", "data_key", "redis", "ca", "gateway", "smtp", "tls", "postgres", "signing")
@@ -46,6 +47,7 @@ def main() -> None:
     Try it on one machine:   ballot demo        a whole election, with a leader killed half way
                              ballot up          the same cluster, left running
     Check an election:       ballot replay audit EXPORT
+    Hold a key of one:       ballot trustee --help
     Run a node:              ballot keys init, ballot serve
     """
 
@@ -354,4 +356,5 @@ def demo(ballots: int, seed: int, keep: bool) -> None:
 main.add_command(drill)
 main.add_command(operator)
 main.add_command(replay)
+main.add_command(trustee)
 main.add_command(voter)

@@ -42,6 +42,7 @@ class Settings:
     one worker takes of casts from everybody together, 0 for no limit; `at_once` how many ballots and credentials it has
     under way. `trust_forwarded` takes a client's address from
     the last X-Forwarded-For, for nodes behind a proxy of their own. `turnout_s`: in which steps events tell turnout.
+    `site` is where invitations send people.
     """
 
     node: int
@@ -52,6 +53,7 @@ class Settings:
     code_lifetime_s: int = 600
     bcrypt_cost: int = 12
     mail_sender: str = "ballot@localhost"
+    site: str = ""
     mailbox: Path | None = None
     mutex: bool = True
     votes_per_second: int = 0

@@ -11,15 +11,13 @@ from itertools import chain, islice, repeat
 from operator import itemgetter
 from typing import Any
 
-import gmpy2
-
-from ..ledger.frame import frame, u32, u64
+from ..ledger.frame import frame, u32
 from ..ledger.membership import MembershipError
 from ..ledger.proof import ProofError
-from ..ledger.rsa import PUBLIC_EXPONENT
 from ..voting import document
 from ..voting.definition import ElectionDefinition
 from ..voting.tally import Vote, count_document
+from ..voting.trustee import key_problem, release_message
 from . import events as e
 from .accounting import find_minted
 from .pool import Flaw
@@ -45,14 +43,13 @@ def released(scene: Scene, index: int, event: e.TrusteeKeyReleased) -> None:
         scene.find(Level.COUNT, "UnknownTrustee", index, f"there is no trustee {event.number}")
         return
     modulus = bytes.fromhex(trustees[event.number - 1].n)
-    message = frame("release", event.eid, u64(event.size), event.root)
+    message = release_message(event.eid, event.size, event.root)
     scene.check(index, check_pss, "ReleaseSignature", modulus, event.signature, message)
     _check_release_point(scene, index, election, event)
-    p, q = int.from_bytes(event.p, "big"), int.from_bytes(event.q, "big")
-    if problem := _key_problem(modulus, p, q):
+    if problem := key_problem(modulus, event.p, event.q):
         scene.find(Level.COUNT, "BadTrusteeKey", index, f"trustee {event.number}: {problem}")
     else:
-        election.released[event.number] = (p, q)
+        election.released[event.number] = int.from_bytes(event.p, "big"), int.from_bytes(event.q, "big")
 
 
 def _check_release_point(scene: Scene, index: int, election: Election, event: e.TrusteeKeyReleased) -> None:
@@ -65,18 +62,6 @@ def _check_release_point(scene: Scene, index: int, election: Election, event: e.
         agrees = False
     if not agrees:
         scene.find(Level.COUNT, "ReleaseRootDiffers", index, "the trustee saw another log than this one")
-
-
-def _key_problem(modulus: bytes, p: int, q: int) -> str:
-    if p * q != int.from_bytes(modulus, "big"):
-        return "p and q are not the factors of the modulus"
-    if not (gmpy2.is_prime(p) and gmpy2.is_prime(q)):
-        return "a factor is not prime"
-    if p <= q:
-        return "p is not the larger factor"
-    if gmpy2.gcd(PUBLIC_EXPONENT, (p - 1) * (q - 1)) != 1:
-        return "65537 has no inverse"
-    return ""
 
 
 def seeds_published(scene: Scene, index: int, event: e.TallySeeds) -> None:

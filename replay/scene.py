@@ -22,8 +22,8 @@ from .spool import Spool
 class Election:
     """What the log has said about one election so far.
 
-    `added` and `roll` give the weight of each voter on the draft roll and the frozen one. `trustees` are name and
-    modulus of those that enrolled. `spent` holds the ids of
+    `added` and `roll` give the weight of each voter on the draft roll and the frozen one. `invited` is the name
+    of each trustee by user, `trustees` (name, modulus) of those that enrolled, in that order. `spent` holds the ids of
     ballot keys on the board, `claimed` those claimed as unused. `board` and `seeds` keep what the count needs.
 
     `claims_until_us` is when claims end, 0 where they never do; `unspent` counts claims whose key is not on the board,
@@ -40,7 +40,9 @@ class Election:
     added: dict[bytes, int] = field(default_factory=dict)
     roll: dict[bytes, int] = field(default_factory=dict)
     roll_root: bytes = b""
-    trustees: list[tuple[str, bytes]] = field(default_factory=list)
+    invited: dict[bytes, str] = field(default_factory=dict)
+    enrolments: int = 0
+    trustees: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
     issued: set[bytes] = field(default_factory=set)
     casts: int = 0
     chunks: int = 0
@@ -129,6 +131,11 @@ class Scene:
             self.find(Level.SIGNATURES, "KeySuperseded", index, f"user {user.hex()} had replaced this identity key")
         enrolled.append(key_hash(modulus))
         self._identities[user] = self._moduli.append(modulus)
+
+    def is_identity(self, modulus: bytes) -> bool:
+        """Whether it was ever enrolled as anybody's identity key."""
+        key = key_hash(modulus)
+        return any(key in enrolled for enrolled in self._enrolled.values())
 
     def identity(self, user: bytes) -> bytes | None:
         """The modulus of the identity key in force."""

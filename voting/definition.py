@@ -149,6 +149,11 @@ def check_definition(definition: ElectionDefinition) -> None:
     _check_hex("the genesis hash", definition.genesis, 32)
 
 
+def check_trustee_name(name: str) -> None:
+    """Raises DefinitionError for what no definition takes."""
+    _check_text("a trustee's name", name, MAX_NAME)
+
+
 def _check_keys(definition: ElectionDefinition) -> None:
     trustees, registrars = definition.trustees, definition.registrars
     if not 1 <= len(trustees) <= MAX_TRUSTEES:
@@ -156,7 +161,7 @@ def _check_keys(definition: ElectionDefinition) -> None:
     if not 1 <= definition.k <= len(trustees):
         raise DefinitionError("k is not between 1 and the number of trustees")
     for trustee in trustees:
-        _check_text("a trustee's name", trustee.name, MAX_NAME)
+        check_trustee_name(trustee.name)
     if not registrars:
         raise DefinitionError("an election has at least one registrar key")
     if not all(1 <= registrar.weight < 2**32 for registrar in registrars):
