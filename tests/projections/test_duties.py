@@ -13,7 +13,6 @@ from ballot.ledger.node import Node
 from ballot.ledger.submit import Unavailable
 from ballot.projections import duties, trustees
 from ballot.projections.duties import Duties
-from ballot.voting.tally import Vote
 from ballot.voting.trustee import product
 from tests.support.log_builder import ELECTION, factors_of, trustee_election_log, trustee_key
 
@@ -41,25 +40,27 @@ def test_a_released_key_that_is_none_counts_as_withheld(monkeypatch: pytest.Monk
     (_, n, p, q), bad = keys[0], (2, keys[1][1], *factors_of(3))
     composite = (3, product(q, q), q, q)
 
-    async def chunks(self: Duties, connection: object, eid: bytes) -> list[int]:
-        return []
+    class Counter:
+        """Says which keys it was given."""
 
-    async def votes(*released: tuple[int, bytes, bytes, bytes]) -> list[Vote | None] | None:
+        async def count(self, definition: bytes, keys: dict[int, tuple[bytes, bytes]], board: object) -> list[int]:
+            return sorted(keys)
+
+    async def used(*released: tuple[int, bytes, bytes, bytes]) -> object:
         async def found(connection: object, election: bytes) -> list[tuple[int, bytes, bytes, bytes]]:
             return list(released)
 
         monkeypatch.setattr(trustees, "released", found)
         row = {"election": ELECTION, "eid": log.eid, "definition": log.document}
-        duty._pool = cast(Any, "no pool is needed for an empty board")
-        return await duty._votes(cast(Any, None), row)
+        return await duty._count(cast(Any, None), row)
 
-    monkeypatch.setattr(Duties, "_chunks", chunks)
     duty = Duties(cast(Node, SimpleNamespace()), "")
+    duty._counter = cast(Any, Counter())
     assert log.definition.k == 2
     for released in ([], keys[:1], [keys[0], bad], [keys[0], composite], [(1, n, q, p), keys[1]]):
-        assert asyncio.run(votes(*released)) is None
-    assert asyncio.run(votes(*keys)) == []
-    assert asyncio.run(votes(keys[0], bad, keys[1])) == []
+        assert asyncio.run(used(*released)) is None
+    assert asyncio.run(used(*keys)) == [1, 2]
+    assert asyncio.run(used(keys[0], bad, keys[1])) == [1, 2]
 
 
 def test_an_election_that_has_to_wait_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
