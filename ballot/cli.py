@@ -19,6 +19,8 @@ from .drill_cli import drill
 from .logs import configure
 from .operator_cli import operator
 from .replay.cli import replay
+from .trustee_cli import trustee
+from .voter_cli import voter
 
 ROTATED = ("jwt", "otp", "data_key", "redis", "ca", "gateway", "smtp", "tls", "postgres", "signing")
 DATA_HELP = "Where keys, databases and logs of the cluster are kept."
@@ -45,6 +47,7 @@ def main() -> None:
     Try it on one machine:   ballot demo        a whole election, with a leader killed half way
                              ballot up          the same cluster, left running
     Check an election:       ballot replay audit EXPORT
+    Hold a key of one:       ballot trustee --help
     Run a node:              ballot keys init, ballot serve
     """
 
@@ -209,7 +212,8 @@ def node_remove(number: int) -> None:
 @node.command("recover")
 @click.option("--yes", "confirmed", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Go on even if other nodes seem to be running.")
-def node_recover(confirmed: bool, force: bool) -> None:
+@click.option("--restored", is_flag=True, help="Every host is lost: the database was restored from a dump.")
+def node_recover(confirmed: bool, force: bool, restored: bool) -> None:
     """Go on from this node alone when a majority of the cluster is gone for good.
 
     The last resort. While a majority can be brought back, bring it back: then nothing is missing. Otherwise ballots
@@ -221,6 +225,9 @@ def node_recover(confirmed: bool, force: bool) -> None:
        the highest term and, of those, the highest index.
     3. Run this with the node's environment. It keeps every entry of this node's log and makes it the only member.
     4. Start the node, and add new ones under new numbers: `ballot keys node`, `ballot node add`.
+
+    If not even one node is left, restore a dump of one into an empty database, give this the node's secrets and an
+    empty state folder, and run it with --restored. What was recorded after the dump is lost.
     """
     import psycopg
 
@@ -243,7 +250,7 @@ def node_recover(confirmed: bool, force: bool) -> None:
     refusals = (RecoveryRefused, ChangeRefused, Amnesia, UnsafeDatabase, SchemaTooNew)
     unreadable = (ConfigError, KeysError, VaultError, EntryError, psycopg.Error)
     try:
-        entry = asyncio.run(recover(settings, force=force, confirm=confirm))
+        entry = asyncio.run(recover(settings, force=force, confirm=confirm, restored=restored))
     except refusals + unreadable as error:
         raise click.ClickException(str(error)) from error
     if entry is None:
@@ -349,3 +356,5 @@ def demo(ballots: int, seed: int, keep: bool) -> None:
 main.add_command(drill)
 main.add_command(operator)
 main.add_command(replay)
+main.add_command(trustee)
+main.add_command(voter)

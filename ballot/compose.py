@@ -49,9 +49,11 @@ def _token_keys(settings: Settings) -> Sequence[TokenKey]:
 
 
 def _app_settings(settings: Settings) -> AppSettings:
+    origin = membership_of(settings.genesis().fields).origin
     app = AppSettings(
         node=settings.node,
-        issuer=membership_of(settings.genesis().fields).origin,
+        issuer=origin,
+        site=settings.site or origin,
         mail_sender=settings.mail_from,
         mailbox=settings.mailbox,
         mutex=settings.mutex,

@@ -21,10 +21,13 @@ from .ledger.survivor import RecoveryRefused, Survivor
 CONNECT_TIMEOUT_S = 2.0
 
 
-async def recover(settings: Settings, *, force: bool, confirm: Callable[[Sequence[str]], bool]) -> Entry | None:
+async def recover(
+    settings: Settings, *, force: bool, confirm: Callable[[Sequence[str]], bool], restored: bool = False
+) -> Entry | None:
     """Returns the entry that says it, None when `confirm`, which is shown what will happen, returns False.
 
-    `force`: even while a majority of the nodes may be running. Raises RecoveryRefused, SchemaTooNew, and what
+    `force`: even while a majority of the nodes may be running. `restored`: from a copy of its database.
+    Raises RecoveryRefused, SchemaTooNew, and what
     `Survivor.examine` and `Survivor.go_on` raise.
     """
     if await _answers(asyncio.open_unix_connection(str(settings.socket))):
@@ -32,7 +35,7 @@ async def recover(settings: Settings, *, force: bool, confirm: Callable[[Sequenc
     await asyncio.to_thread(migrate, settings.dsn)
     survivor = Survivor(settings.node_settings(), settings.genesis())
     try:
-        recovery = await survivor.examine()
+        recovery = await survivor.examine(restored=restored)
         running = await _maybe_running(settings, survivor.members)
         if not force and has_majority({settings.node, *running}, survivor.members.conf.voters):
             raise RecoveryRefused(

@@ -264,6 +264,18 @@ class Public:
         headers = {"Content-Type": "application/octet-stream"}
         return await self._line.send(node, "POST", "/api/votes", headers=headers, body=body, fresh=True)
 
+    async def claim(self, fields: Mapping[str, str]) -> Reply:
+        """A claim of an unused credential, tried at the nodes in turn: sent again it is recorded once.
+
+        Raises Refused, NoAnswer.
+        """
+        headers, body = {"Content-Type": "application/json"}, json.dumps(fields).encode()
+
+        async def attempt(node: int) -> Reply:
+            return await self._line.send(node, "POST", "/api/votes/unused", headers=headers, body=body, fresh=True)
+
+        return await self._line.persist(attempt, self._first)
+
 
 def _failure(status: int, retry_after: str, content: bytes) -> Refused | NoAnswer:
     problem: Any = {}

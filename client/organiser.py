@@ -1,4 +1,4 @@
-"""The organiser: draft, roll, open, close, results."""
+"""The organiser: draft, roll, trustees, open, close, results."""
 
 from __future__ import annotations
 
@@ -47,6 +47,22 @@ class Organiser:
     async def mailed(self, election: bytes) -> dict[str, Any]:
         """{counts: [{kind, state, count}], mail: [{voter, email, kind, state, reason, attempt}], next}"""
         return await self._get(f"/api/elections/{b64(election)}/mail")
+
+    async def invite_trustee(self, election: bytes, email: str, name: str) -> dict[str, Any]:
+        """Mails an invitation; {keys_needed, invited: [{email, trustee: {number, name, user, status, fingerprint}}]}"""
+        path = f"/api/elections/{b64(election)}/trustees/invite"
+        answer: dict[str, Any] = (await self._api.ask("POST", path, {"email": email, "name": name})).json()
+        return answer
+
+    async def withdraw_trustee(self, election: bytes, user: bytes) -> dict[str, Any]:
+        """Takes an invitation back, and the key with it; as `invite_trustee`."""
+        path = f"/api/elections/{b64(election)}/trustees/withdraw"
+        answer: dict[str, Any] = (await self._api.ask("POST", path, {"user": b64(user)})).json()
+        return answer
+
+    async def trustees(self, election: bytes) -> dict[str, Any]:
+        """As `invite_trustee`."""
+        return await self._get(f"/api/elections/{b64(election)}/trustees")
 
     async def open(self, election: bytes) -> dict[str, Any]:
         """Freezes roll and definition and starts the voting; the election as it then is."""

@@ -63,6 +63,7 @@ class Trust:
 
     `newest` is the largest checkpoint seen; before the first, the tree that holds the genesis entry alone, so even the
     first checkpoint must prove that it starts with the pinned entry. `succession` has the members believed so far.
+    `step` is what was the newest before the last checkpoint was followed, and the consistency proof between the two.
     """
 
     def __init__(self, genesis_header: bytes, founders: Membership) -> None:
@@ -70,6 +71,7 @@ class Trust:
         self.genesis_hash = sha256(genesis_header).digest()
         self.newest = Checkpoint(self.origin, 1, leaf_hash(genesis_header))
         self.succession = Succession.founded(founders)
+        self.step: tuple[Checkpoint, tuple[bytes, ...]] = (self.newest, ())
         self._accepted: set[bytes] = set()
 
     @classmethod
@@ -105,12 +107,13 @@ class Trust:
         """
         succession, handovers = self._approved(changes)
         checkpoint = _verify(succession, note)
+        before = self.newest
         newest = self._continued(checkpoint, proof)
         for change, handover in zip(changes, handovers, strict=True):
             _check_included(change.entry, checkpoint, change.inclusion)
             if handover is not None:
                 _check_handover(change, handover, checkpoint)
-        self.succession, self.newest = succession, newest
+        self.succession, self.newest, self.step = succession, newest, (before, tuple(proof))
         return checkpoint
 
     def _approved(self, changes: Sequence[ShownChange]) -> tuple[Succession, list[Handover | None]]:
@@ -134,7 +137,7 @@ class Trust:
 
         Raises Fork.
         """
-        self.newest = self._continued(checkpoint, proof)
+        self.newest, self.step = self._continued(checkpoint, proof), (self.newest, tuple(proof))
 
     def _continued(self, checkpoint: Checkpoint, proof: Sequence[bytes]) -> Checkpoint:
         older, newer = sorted((self.newest, checkpoint), key=lambda point: point.size)

@@ -14,6 +14,7 @@ from ..voting.counting import Choice
 from . import vote
 from .account import Account
 from .api import Reply, b64, unb64
+from .claims import NotClaimable, claim_unused
 from .log import Log
 from .trust import Untrusted
 from .wallet import Secrets, Store, decode_secrets, encode_secrets
@@ -112,7 +113,8 @@ class Voter:
             raise Untrusted("the answer names another place than its receipt")
         secrets = self._secrets(election)
         assert secrets is not None
-        self._keep(msgspec.structs.replace(secrets, receipt=text))
+        older, proof = self.log.trust.step
+        self._keep(msgspec.structs.replace(secrets, receipt=text, older=older.body(), consistency=proof))
         return index
 
     def recheck(self, election: vote.Election) -> int:
@@ -121,6 +123,16 @@ class Voter:
         if secrets is None or not secrets.receipt:
             raise NotReady("there is no receipt")
         return self.log.trust.receipt(secrets.receipt, secrets.body)[0]
+
+    async def claim_unused(self, election: vote.Election) -> int:
+        """After the close: claims that the credential was never cast; the index at which the claim stands.
+
+        Raises NotClaimable, Refused, Untrusted, NoAnswer.
+        """
+        secrets = self._secrets(election)
+        if secrets is None:
+            raise NotClaimable("there is no credential")
+        return await claim_unused(self.log, secrets, self._key(secrets.ballot_key), self._keep)
 
     def is_published(self, election: vote.Election, names: set[bytes]) -> bool:
         """Whether the stored ballot is among the names on the downloaded board."""

@@ -82,7 +82,11 @@ class Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A voter's part in one election, as far as it got; what is not there yet is empty.
 
     `ballot_key` is PKCS #8 PEM, `inverse` unblinds (big-endian); `body` is the sealed ballot F(ballot, cast, sig) and
-    `receipt` its verified receipt as text.
+    `receipt` its verified receipt as text. `claim` is the signature of a claim that the credential was never cast, and
+    `claimed_at` the entry in which it stands.
+
+    `older` is the checkpoint (its body) that was the newest seen before the receipt's, and `consistency` the proof that
+    both are of one log: with them anybody can check the record offline.
     """
 
     eid: bytes
@@ -93,6 +97,10 @@ class Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     credential: bytes = b""
     body: bytes = b""
     receipt: bytes = b""
+    claim: bytes = b""
+    claimed_at: int = 0
+    older: bytes = b""
+    consistency: tuple[bytes, ...] = ()
 
 
 def encode_secrets(secrets: Secrets) -> bytes:

@@ -26,6 +26,7 @@ from . import (
     roles,
     roll,
     sessions,
+    trustees,
     votes,
     witness,
 )
@@ -135,6 +136,11 @@ def _add_elections(app: Application, services: Services, listeners: Listeners) -
     app.add_route(ELECTION, elections.Election(services))
     app.add_route(f"{ELECTION}/roll", roll.RollResource(services))
     app.add_route(f"{ELECTION}/mail", mailing.Mail(services))
+    invitations = trustees.Invitations(services)
+    app.add_route(f"{ELECTION}/trustees", trustees.Trustees(services))
+    app.add_route(f"{ELECTION}/trustees/invite", invitations, suffix="invite")
+    app.add_route(f"{ELECTION}/trustees/withdraw", invitations, suffix="withdraw")
+    app.add_route(f"{ELECTION}/trustee-key", trustees.KeyRelease(services))
     app.add_route(f"{ELECTION}/open", elections.Open(services))
     app.add_route(f"{ELECTION}/close", end, suffix="close")
     app.add_route(f"{ELECTION}/cancel", end, suffix="cancel")

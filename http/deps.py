@@ -44,6 +44,7 @@ class Settings:
     under way. `trust_forwarded` takes a client's address from
     the last X-Forwarded-For, for nodes behind a proxy of their own. `turnout_s`: in which steps events tell turnout.
     `witnesses`: whose cosignatures are taken and shown.
+    `site` is where invitations send people.
     """
 
     node: int
@@ -54,6 +55,7 @@ class Settings:
     code_lifetime_s: int = 600
     bcrypt_cost: int = 12
     mail_sender: str = "ballot@localhost"
+    site: str = ""
     mailbox: Path | None = None
     mutex: bool = True
     votes_per_second: int = 0

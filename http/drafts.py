@@ -10,6 +10,7 @@ import msgspec
 
 from ..mail.letter import Language
 from ..voting import document
+from ..voting.decisions.trustees import MOST_TRUSTEES
 from ..voting.definition import (
     DefinitionError,
     ElectionDefinition,
@@ -25,20 +26,28 @@ from .parse import from_time
 from .problems import Refused
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
+Threshold = Annotated[int, msgspec.Meta(ge=0, le=MOST_TRUSTEES)]
 # Stand-ins, so that a draft meets the very checks that its definition will: keys and roll come only at the opening.
 _NOBODY = Trustee("nobody", "00" * 384)
 _NO_REGISTRAR = Registrar(1, "11" * 384)
 _NO_ROLL = Roll(0, "00" * 32)
+CLAIMS_S = 7 * 86_400
 
 
 class DraftBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST: a new election. A time left out means: open at once, close by hand. `language` is that of its mail."""
+    """POST: a new election. A time left out means: open at once, close by hand. `language` is that of its mail.
+
+    For `claims_s` seconds after the close, a week unless told, unused credentials may be claimed. `k` of the trustees
+    are needed to open the ballots; 0 stands for more than half of them.
+    """
 
     title: str
     questions: list[Question]
     opens_at: Time | None = None
     closes_at: Time | None = None
     language: Language = "en"
+    claims_s: int = CLAIMS_S
+    k: Threshold = 0
 
 
 class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,20 +58,29 @@ class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opens_at: Time | msgspec.UnsetType | None = msgspec.UNSET
     closes_at: Time | msgspec.UnsetType | None = msgspec.UNSET
     language: Language | msgspec.UnsetType = msgspec.UNSET
+    claims_s: int | msgspec.UnsetType = msgspec.UNSET
+    k: Threshold | msgspec.UnsetType = msgspec.UNSET
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The document in the log. Times are microseconds since 1970, 0 for none."""
+    """The document in the log. Times are microseconds since 1970, 0 for none; `k` 0 is more than half."""
 
     title: str
     questions: list[Question]
     opens_us: int
     closes_us: int
     language: Language = "en"
+    claims_s: int = CLAIMS_S
+    k: int = 0
+
+    def needed(self, trustees: int) -> int:
+        """How many of so many trustees open the ballots; the cluster alone counts as one."""
+        return self.k or max(trustees, 1) // 2 + 1
 
 
 def draft_of(body: DraftBody) -> Draft:
-    return Draft(body.title, body.questions, from_time(body.opens_at), from_time(body.closes_at), body.language)
+    times = from_time(body.opens_at), from_time(body.closes_at)
+    return Draft(body.title, body.questions, *times, body.language, body.claims_s, body.k)
 
 
 def amended(draft: Draft, change: DraftChange) -> Draft:
@@ -78,6 +96,10 @@ def amended(draft: Draft, change: DraftChange) -> Draft:
         changes["closes_us"] = from_time(change.closes_at)
     if change.language is not msgspec.UNSET:
         changes["language"] = change.language
+    if change.claims_s is not msgspec.UNSET:
+        changes["claims_s"] = change.claims_s
+    if change.k is not msgspec.UNSET:
+        changes["k"] = change.k
     return msgspec.structs.replace(draft, **changes)
 
 
@@ -119,6 +141,7 @@ def define(
             roll=roll,
             origin=origin,
             genesis=genesis,
+            claims_s=draft.claims_s,
         )
         check_definition(definition)
     except DefinitionError as error:

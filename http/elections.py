@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Literal, cast
 
@@ -17,6 +17,8 @@ from ..ledger.entry import decode_map
 from ..ledger.frame import read_u64, u64
 from ..mail.letter import Language
 from ..projections import queries
+from ..projections.trustees import Trustee
+from ..projections.trustees import of as trustees_of
 from ..voting import commands as c
 from ..voting.question import Question
 from .describe import route
@@ -25,6 +27,7 @@ from .opening import open_election
 from .parse import B64, Cursor, answer, b64, query_of, read_json, to_time, unb64
 from .problems import Refused
 from .services import Services, derive_id
+from .trustee_state import KeyState, TrusteeView, trustee_view
 
 Status = Literal["draft", "frozen", "scheduled", "open", "closed", "published", "tallied", "cancelled"]
 
@@ -37,10 +40,13 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ElectionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`role`: only elections that the user organises, or is on the roll of. `cursor`: the `next` of the page before."""
+    """`role`: only elections that the user organises, is on the roll of, or is a trustee of.
+
+    `cursor`: the `next` of the page before.
+    """
 
     status: Status | UnsetType = UNSET
-    role: Literal["organiser", "voter"] | UnsetType = UNSET
+    role: Literal["organiser", "voter", "trustee"] | UnsetType = UNSET
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_LISTED)] = LISTED
     cursor: Cursor | UnsetType = UNSET
 
@@ -48,7 +54,9 @@ class ElectionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ElectionView(msgspec.Struct, frozen=True):
     """An election as its users see it; `definition` is the exact bytes that `eid` is the hash of.
 
-    `weight` is what the user's own ballot weighs, if the user is on the roll.
+    `weight` is what the user's own ballot weighs, if the user is on the roll. `keys_needed` of the `trustees` open the
+    ballots; no trustees in a draft mean that the cluster will be the only one. `keys_missing`: the board is published,
+    and the count waits for so many more trustees' keys.
     """
 
     id: B64
@@ -59,9 +67,16 @@ class ElectionView(msgspec.Struct, frozen=True):
     opens_at: datetime | None
     closes_at: datetime | None
     language: Language
+    claims_s: int
+    claims_until: datetime | None
     eid: B64 | None
     definition: B64 | None
     opened_at: int | None
+    closed_at: int | None
+    published_at: int | None
+    keys_needed: int
+    trustees: list[TrusteeView]
+    keys_missing: int
     roll_size: int
     issued: int
     cast: int
@@ -79,9 +94,10 @@ class ElectionList(msgspec.Struct, frozen=True):
     next: str | None
 
 
-def view(seen: queries.Seen) -> ElectionView:
+def view(seen: queries.Seen, trustees: Sequence[Trustee]) -> ElectionView:
     row = seen.election
     draft = decode_draft(row.draft)
+    keys = KeyState.of(row.status, draft, trustees)
     return ElectionView(
         id=B64(row.election),
         title=draft.title,
@@ -91,9 +107,16 @@ def view(seen: queries.Seen) -> ElectionView:
         opens_at=to_time(draft.opens_us),
         closes_at=to_time(draft.closes_us),
         language=draft.language,
+        claims_s=draft.claims_s,
+        claims_until=to_time(row.claims_until_us or 0),
         eid=None if row.eid is None else B64(row.eid),
         definition=None if row.definition is None else B64(row.definition),
         opened_at=row.opened_at,
+        closed_at=row.closed_at,
+        published_at=row.published_at,
+        keys_needed=keys.needed,
+        trustees=[trustee_view(trustee) for trustee in trustees],
+        keys_missing=keys.missing,
         roll_size=row.roll_size,
         issued=row.issued,
         cast=row.cast_count,
@@ -116,7 +139,8 @@ EXAMPLE = {
 LEADS = dict.fromkeys(
     (
         *("election", "amendElection", "addToRoll", "openElection", "closeElection", "cancelElection", "results"),
-        *("orderMail", "mail"),
+        *("orderMail", "mail", "inviteTrustee", "withdrawTrustee", "invitedTrustees", "enrolTrustee"),
+        "releaseTrusteeKey",
     ),
     _PATH,
 )
@@ -131,7 +155,8 @@ class _ElectionResource:
         """Answers with the election. Raises Refused(UnknownElection)."""
         async with self._services.reading() as connection:
             seen = await seen_election(connection, election, user)
-        answer(resp, view(seen), status)
+            trustees = await trustees_of(connection, [election])
+        answer(resp, view(seen, trustees[election]), status)
 
 
 class Elections(_ElectionResource):
@@ -149,9 +174,11 @@ class Elections(_ElectionResource):
                 before=before,
                 limit=query.limit + 1,
             )
+            trustees = await trustees_of(connection, [seen.election.election for seen in page])
+        views = [view(seen, trustees[seen.election.election]) for seen in page[: query.limit]]
         more = page[query.limit - 1].election.drafted_at if len(page) > query.limit else None
         following = None if more is None else b64(u64(more))
-        answer(resp, ElectionList([view(seen) for seen in page[: query.limit]], following))
+        answer(resp, ElectionList(views, following))
 
     @route(
         "draftElection",
@@ -208,9 +235,10 @@ class Election(_ElectionResource):
 
 
 async def seen_election(connection: queries.Connection, election: bytes, user: bytes) -> queries.Seen:
-    """Raises Refused(UnknownElection), also for somebody else's draft."""
+    """Raises Refused(UnknownElection), also for somebody else's draft that the user is not to be a trustee of."""
     seen = await queries.seen(connection, election, user)
-    if seen is None or (seen.election.status in ("draft", "frozen") and seen.election.organiser != user):
+    hidden = seen is not None and seen.election.status in ("draft", "frozen") and not seen.invited
+    if seen is None or (hidden and seen.election.organiser != user):
         raise Refused("UnknownElection", "there is no such election")
     return seen
 
@@ -231,7 +259,8 @@ class Open(_ElectionResource):
         "Freeze the roll and open",
         "organiser",
         {200: ElectionView},
-        "UnknownElection NotOrganiser NotADraft AlreadyOpened RollChanged DraftChanged TrusteesChanged BadDefinition",
+        "UnknownElection NotOrganiser NotADraft AlreadyOpened RollChanged DraftChanged TrusteesChanged "
+        "TrusteeMissing BadDefinition",
         body=Nothing,
         appends=True,
     )

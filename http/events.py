@@ -10,19 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from time import monotonic, time
 from typing import Any, cast
 
 import msgspec
 from falcon.asgi import Request, Response, SSEvent
 
+from ..projections import queries
+from ..projections.trustees import of as trustees_of
 from .describe import Media, route
+from .drafts import decode_draft
 from .elections import Status, seen_election
 from .limits import too_many
 from .parse import encode
 from .problems import refusal_of
 from .services import Services
+from .trustee_state import KeyState
 
 log = logging.getLogger("ballot.events")
 
@@ -46,6 +50,14 @@ class TurnoutEvent(msgspec.Struct, frozen=True):
     roll: int
     issued: int
     cast: int
+
+
+class KeysEvent(msgspec.Struct, frozen=True):
+    """The board is published, and of the `needed` trustees' keys so many are `released` and so many `missing`."""
+
+    needed: int
+    released: int
+    missing: int
 
 
 class Listeners:
@@ -117,6 +129,17 @@ def send_events(resp: Response, events: AsyncIterator[SSEvent]) -> None:
     resp.sse = events
 
 
+_NAMED: Mapping[str, type[msgspec.Struct]] = {"status": StatusEvent, "keys": KeysEvent, "turnout": TurnoutEvent}
+
+
+async def _keys(connection: queries.Connection, row: queries.Election) -> KeysEvent | None:
+    if not row.published_at:
+        return None
+    found = (await trustees_of(connection, [row.election]))[row.election]
+    state = KeyState.of(row.status, decode_draft(row.draft), found)
+    return KeysEvent(state.needed, state.released, state.missing)
+
+
 class ElectionEvents:
     def __init__(self, services: Services, listeners: Listeners) -> None:
         self._services, self._listeners = services, listeners
@@ -125,13 +148,13 @@ class ElectionEvents:
         "electionEvents",
         "Turnout and status of an election, as they change",
         "user",
-        {200: Media(EVENT_STREAM, "events named as in x-events", {"status": StatusEvent, "turnout": TurnoutEvent})},
+        {200: Media(EVENT_STREAM, "events named as in x-events", _NAMED)},
         "UnknownElection",
         limited=True,
     )
     async def on_get(self, req: Request, resp: Response, election: bytes) -> None:
-        """`status` is sent on connecting and whenever it changes, `turnout` in steps of some seconds. The stream ends
-        after ten minutes: connect again with a fresh token."""
+        """`status` is sent on connecting and whenever it changes, `keys` as well once the board is published, `turnout`
+        in steps of some seconds. The stream ends after ten minutes: connect again with a fresh token."""
         user = self._services.user(req)
         self._listeners.refuse_more(user)
         async with self._services.reading() as connection:
@@ -144,8 +167,11 @@ class ElectionEvents:
         async for now in moments(req):
             async with self._services.reading() as connection:
                 row = (await seen_election(connection, election, user)).election
+                keys = await _keys(connection, row)
             index = self._services.position.index
             events = [changes.event("status", StatusEvent(cast(Status, row.status)), index)]
+            if keys is not None:
+                events.append(changes.event("keys", keys, index))
             if now // length > step:
                 step = now // length
                 turnout = TurnoutEvent(row.roll_size, row.issued, row.cast_count)

@@ -64,7 +64,7 @@ class IdentityKeys:
         "Enrol an identity key",
         "user",
         {200: IdentityKey},
-        "WeakKey BadSignature UnknownUser KeySuperseded NoIdentityKey TooLarge WrongCredentials",
+        "WeakKey BadSignature UnknownUser KeySuperseded KeyReused NoIdentityKey TooLarge WrongCredentials",
         body=IdentityKeyBody,
         limited=True,
     )

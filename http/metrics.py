@@ -55,25 +55,30 @@ class Metrics:
     @route("metrics", "Figures for Prometheus", "anyone", {200: Media(CONTENT_TYPE, "the Prometheus text format")})
     async def on_get(self, req: Request, resp: Response) -> None:
         deps = self._services.deps
-        text, redis_up, bytes_used = await asyncio.gather(
-            _or_none(deps.ledger.metrics()), _or_none(deps.redis.ping()), _or_none(self._database_bytes())
+        text, redis_up, database = await asyncio.gather(
+            _or_none(deps.ledger.metrics()), _or_none(deps.redis.ping()), _or_none(self._database())
         )
+        bytes_used, disputed = database or (0, 0)
         seen = _Seen(
             [
                 ("ballot_ledger_up", "1 while this node's ledger process answers.", text is not None),
                 ("ballot_redis_up", "1 while Redis answers this node.", redis_up is not None),
-                ("ballot_postgres_up", "1 while this node's PostgreSQL answers.", bytes_used is not None),
-                ("ballot_postgres_bytes", "The size of this node's database, 0 when it is not known.", bytes_used or 0),
+                ("ballot_postgres_up", "1 while this node's PostgreSQL answers.", database is not None),
+                ("ballot_postgres_bytes", "The size of this node's database, 0 when it is not known.", bytes_used),
+                ("ballot_elections_disputed", "Elections whose count a node attests otherwise.", disputed),
             ]
         )
         resp.content_type = CONTENT_TYPE
         resp.data = seen.text() + (text or b"") + _workers()
 
-    async def _database_bytes(self) -> int:
+    async def _database(self) -> tuple[int, int]:
+        """(bytes of the database, disputed elections)"""
         async with self._services.deps.db.connection(timeout=PROBE_TIMEOUT_S) as connection:
-            cursor = await connection.execute("select pg_database_size(current_database())")
+            cursor = await connection.execute(
+                "select pg_database_size(current_database()), (select count(*) from elections where disputed)"
+            )
             row = await cursor.fetchone()
-            return int(row[0]) if row else 0
+            return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
 class _Seen(Collector):

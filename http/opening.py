@@ -6,17 +6,16 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
 from ..ledger import rsa
 from ..ledger.entry import Entry, parse
 from ..ledger.frame import frame_hash
 from ..ledger.proof import root_of
 from ..projections import queries
+from ..projections.trustees import of as trustees_of
 from ..voting import commands as c
 from ..voting.ballot import roll_leaf
 from ..voting.definition import DefinitionError, Registrar, Roll, Trustee, encode_definition
-from .drafts import decode_draft, define
+from .drafts import Draft, decode_draft, define
 from .problems import Refused
 from .services import Services
 
@@ -31,11 +30,13 @@ Hidden = dict[tuple[int, bytes], tuple[str, bytes]]
 
 
 async def open_election(services: Services, row: queries.Election) -> None:
-    """Raises Refused (NotADraft, AlreadyOpened, RollChanged, BadDefinition), Unavailable."""
+    """Raises Refused (NotADraft, AlreadyOpened, RollChanged, DraftChanged, TrusteesChanged, TrusteeMissing,
+    BadDefinition), Unavailable.
+    """
     _refuse(row)
     async with services.reading() as connection:
         voters = await queries.roll(connection, row.election)
-        enrolled = await queries.trustees(connection, row.election)
+        invited = (await trustees_of(connection, [row.election]))[row.election]
         hidden = await services.private.many(connection, (voter.added_at for voter in voters))
         first = await queries.entry(connection, 1)
     assert first is not None, "a log without a genesis"
@@ -44,13 +45,19 @@ async def open_election(services: Services, row: queries.Election) -> None:
         for index, fields in hidden.items()
         for voter, _tag, address, salt in fields.get("addresses", ())
     }
+    enrolled = [(trustee.name, trustee.n) for trustee in invited if trustee.n is not None]
+    if len(enrolled) < len(invited):
+        raise Refused("TrusteeMissing", f"{len(invited) - len(enrolled)} of the trustees have not enrolled a key yet")
     leaves, root = await asyncio.to_thread(build_roll, voters, addresses)
     weights = sorted({voter.weight for voter in voters})
     if len(weights) > MOST_WEIGHTS:
         raise Refused("BadDefinition", f"an election has at most {MOST_WEIGHTS} different weights")
     keys = [await asyncio.to_thread(rsa.generate, KEY_BITS) for _ in weights]
     own = None if enrolled else await asyncio.to_thread(rsa.generate, KEY_BITS)
-    definition = _define(row, weights, keys, own, enrolled, Roll(len(leaves), root.hex()), parse(*first_parts(first)))
+    registrars = [Registrar(weight, rsa.modulus(key).hex()) for weight, key in zip(weights, keys, strict=True)]
+    holders = enrolled if own is None else [(CLUSTER, rsa.modulus(own))]
+    frozen, genesis = Roll(len(leaves), root.hex()), parse(*first_parts(first))
+    definition = define_election(decode_draft(row.draft), registrars, holders, frozen, genesis)
     command = c.OpenElection(
         row.election,
         row.organiser,
@@ -60,6 +67,7 @@ async def open_election(services: Services, row: queries.Election) -> None:
         root,
         [rsa.dump_private(key) for key in keys],
         b"" if own is None else rsa.dump_private(own),
+        row.trustee_changes,
     )
     await services.submit(command)
     log.info("election opened", extra={"voters": len(leaves), "weights": len(weights), "trustees": len(enrolled)})
@@ -89,22 +97,15 @@ def first_parts(first: queries.LogEntry) -> tuple[bytes, bytes]:
     return first.header, first.public
 
 
-def _define(
-    row: queries.Election,
-    weights: Sequence[int],
-    keys: Sequence[RSAPrivateKey],
-    own: RSAPrivateKey | None,
-    enrolled: Sequence[queries.Trustee],
-    roll: Roll,
-    genesis: Entry,
+def define_election(
+    draft: Draft, registrars: Sequence[Registrar], holders: Sequence[tuple[str, bytes]], roll: Roll, genesis: Entry
 ) -> bytes:
-    registrars = [Registrar(weight, rsa.modulus(key).hex()) for weight, key in zip(weights, keys, strict=True)]
-    trustees = [Trustee(trustee.name, trustee.n.hex()) for trustee in enrolled]
-    if own is not None:
-        trustees = [Trustee(CLUSTER, rsa.modulus(own).hex())]
-    k = len(trustees) // 2 + 1
-    origin = str(genesis.fields["origin"])
-    definition = define(decode_draft(row.draft), k, trustees, registrars, roll, origin, genesis.hash.hex())
+    """The definition's document; `holders` are the trustees' names and moduli in their order. Raises
+    Refused(BadDefinition).
+    """
+    trustees = [Trustee(name, n.hex()) for name, n in holders]
+    k, origin = draft.needed(len(trustees)), str(genesis.fields["origin"])
+    definition = define(draft, k, trustees, registrars, roll, origin, genesis.hash.hex())
     try:
         return encode_definition(definition)
     except DefinitionError as error:

@@ -8,7 +8,7 @@ import binascii
 import json
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 from falcon.asgi import Request, Response
@@ -28,6 +28,9 @@ GONE = "ballot.gone"
 READS = ("GET", "HEAD")
 # Long enough for the largest roll over a slow line; a body that trickles is given up.
 BODY_TIMEOUT_S = 30.0
+
+# From here on a float says no longer which integer is meant.
+MOST_EXACT = 2**53
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -121,7 +124,10 @@ def encode(value: Any) -> bytes:
 def decode(shape: type[T], data: bytes) -> T:
     """Raises Refused(MalformedBody), naming the place but quoting nothing of the body."""
     try:
-        body: T = _decoder(shape).decode(data)
+        try:
+            body: T = _decoder(shape).decode(data)
+        except msgspec.ValidationError as error:
+            body = _with_whole_numbers(shape, data, error)
         # The decoder lets the last of two equal names win; a gateway before us may have looked at the first.
         json.loads(data, object_pairs_hook=_no_twins, parse_int=len, parse_float=len)
         return body
@@ -131,6 +137,29 @@ def decode(shape: type[T], data: bytes) -> T:
         raise Refused("MalformedBody", "an object has the same name twice") from None
     except (UnicodeDecodeError, RecursionError) as error:
         raise Refused("MalformedBody", "not JSON in UTF-8") from error
+
+
+def _with_whole_numbers(shape: type[T], data: bytes, error: msgspec.ValidationError) -> T:
+    """JSON knows one kind of number: 2.0 is the integer 2, and the decoder takes it for a float.
+
+    Raises ValidationError, this `error` where that is not it.
+    """
+    if "got `float`" not in str(error):
+        raise error
+    try:
+        value = json.loads(data, parse_float=_number, parse_constant=_no_constant)
+    except ValueError:
+        raise error from None
+    return msgspec.convert(value, shape, dec_hook=_decode_hook)
+
+
+def _number(text: str) -> int | float:
+    value = float(text)
+    return int(value) if abs(value) < MOST_EXACT and value.is_integer() else value
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"JSON has no {text}")
 
 
 class _Twins(Exception):

@@ -12,6 +12,8 @@ from msgspec import UNSET, UnsetType
 
 from ..ledger.entry import decode_map
 from ..projections import queries
+from ..replay.report import CAVEAT
+from ..voting.definition import decode_definition
 from ..voting.question import Question
 from .describe import Media, route
 from .drafts import decode_draft
@@ -35,9 +37,10 @@ class AttestationView(msgspec.Struct, frozen=True):
 
 
 class Accounting(msgspec.Struct, frozen=True):
-    """`silent` = issued - published - unused.
+    """`silent` = issued - published - unused, and `silent_votes` the most votes that these could have been worth.
 
-    It is known once the board is complete, `valid` and `invalid` once it is counted.
+    They are known once the board is complete, `valid` and `invalid` once it is counted. `margins` are those of the
+    questions, None where a question has none, and `caveat` says what they are to be compared with.
     """
 
     roll: int
@@ -48,6 +51,9 @@ class Accounting(msgspec.Struct, frozen=True):
     invalid: int | None
     unused: int
     silent: int | None
+    silent_votes: int | None
+    margins: list[int | None]
+    caveat: str
 
 
 class ResultsView(msgspec.Struct, frozen=True):
@@ -72,6 +78,7 @@ class BoardLine(msgspec.Struct, frozen=True):
 def accounting_of(row: queries.Election, tally: dict[str, Any] | None) -> Accounting:
     counted = {} if tally is None else tally["ballots"]
     complete = row.status in ("published", "tallied")
+    silent = row.issued - row.published - row.unused if complete else None
     return Accounting(
         roll=row.roll_size,
         issued=row.issued,
@@ -80,8 +87,17 @@ def accounting_of(row: queries.Election, tally: dict[str, Any] | None) -> Accoun
         valid=counted.get("valid"),
         invalid=counted.get("invalid"),
         unused=row.unused,
-        silent=row.issued - row.published - row.unused if complete else None,
+        silent=silent,
+        silent_votes=None if silent is None else silent * _heaviest(row),
+        margins=[] if tally is None else [question.get("margin") for question in tally["questions"]],
+        caveat=CAVEAT,
     )
+
+
+def _heaviest(row: queries.Election) -> int:
+    if row.definition is None:
+        return 1
+    return max(registrar.weight for registrar in decode_definition(row.definition).registrars)
 
 
 class Results:

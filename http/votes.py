@@ -24,7 +24,7 @@ from ..voting.ballot import (
     verify_credential,
     verify_signature,
 )
-from ..voting.envelope import EnvelopeError, check_shape
+from ..voting.envelope import EnvelopeError, ballot_id, check_shape
 from ..voting.keycheck import WeakKey, check_one_use_key
 from .describe import route
 from .opened import Opened
@@ -33,6 +33,7 @@ from .problems import Refused
 from .services import Services
 
 LINKABLE = ("Authorization", "Cookie", "Ledger-Index", "Idempotency-Key")
+CLAIM_LENGTHS = (EID_BYTES, BALLOT_KEY_BYTES, PREFIX_BYTES, CREDENTIAL_BYTES, BALLOT_KEY_BYTES)
 
 
 class CastBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,6 +104,20 @@ def check_credential(opened: Opened, bpk: bytes, prefix: bytes, credential: byte
     return verify_credential(last, opened.eid, bpk, prefix, credential)
 
 
+def check_claim(opened: Opened, bpk: bytes, prefix: bytes, credential: bytes, signature: bytes) -> None:
+    """Everything about a claim that needs no consensus. Raises Refused."""
+    try:
+        check_one_use_key(bpk)
+        check_credential(opened, bpk, prefix, credential)
+        rsa.verify(bpk, signature, frame("unused", opened.eid, bpk, prefix, credential))
+    except WeakKey as error:
+        raise Refused("WeakKey", f"the ballot key is refused: {error}") from error
+    except BallotError as error:
+        raise Refused(error.name, str(error)) from error
+    except rsa.BadSignature as error:
+        raise Refused("BadSignature", "the ballot key did not sign this claim") from error
+
+
 class Votes:
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -164,7 +179,8 @@ class Unused:
         "Claim that a credential was never used",
         "nobody",
         {200: UnusedView, 201: UnusedView},
-        "BadRequest UnknownElection NotClosed WrongElection AlreadyCast WeakKey BadCredential BadSignature TooLarge",
+        "BadRequest UnknownElection NotClosed ClaimsClosed WrongElection AlreadyCast WeakKey BadCredential "
+        "BadSignature TooLarge VoteInProgress Overloaded",
         body=UnusedBody,
         limited=True,
     )
@@ -173,25 +189,29 @@ class Unused:
         services = self._services
         services.casts.take()
         body = await read_json(req, UnusedBody, services.settings.max_body)
-        claim = tuple(map(bytes, (body.election, body.bpk, body.prefix, body.credential)))
-        if tuple(map(len, claim)) != (EID_BYTES, BALLOT_KEY_BYTES, PREFIX_BYTES, CREDENTIAL_BYTES):
-            raise Refused("BadRequest", "a field has the wrong length")
-        eid, bpk, prefix, credential = claim
-        opened = await services.opened.by_eid(eid)
-        signature = bytes(body.signature)
-        try:
-            check_one_use_key(bpk)
-            check_credential(opened, bpk, prefix, credential)
-            rsa.verify(bpk, signature, frame("unused", *claim))
-        except WeakKey as error:
-            raise Refused("WeakKey", f"the ballot key is refused: {error}") from error
-        except BallotError as error:
-            raise Refused(error.name, str(error)) from error
-        except rsa.BadSignature as error:
-            raise Refused("BadSignature", "the ballot key did not sign this claim") from error
-        command = c.ClaimUnused(opened.election, eid, bpk, prefix, credential, signature)
-        recorded = await services.submit(command)
+        with services.gate:
+            recorded = await self._record(body)
         answer(resp, UnusedView(recorded.index), 201 if recorded.new else 200)
+
+    async def _record(self, body: UnusedBody) -> Answer:
+        services, command = self._services, await self._check(body)
+        bid = ballot_id(command.bpk)
+        # The lock of a cast: at the close, one credential may be on both ways at once.
+        async with services.mutex.hold(f"cast:{b64(command.eid)}:{b64(bid)}"):
+            async with services.reading() as connection:
+                if await queries.is_spent(connection, command.eid, bid):
+                    raise Refused("AlreadyCast", "this credential was spent on a ballot")
+            return await services.submit(command)
+
+    async def _check(self, body: UnusedBody) -> c.ClaimUnused:
+        fields = tuple(map(bytes, (body.election, body.bpk, body.prefix, body.credential, body.signature)))
+        if tuple(map(len, fields)) != CLAIM_LENGTHS:
+            raise Refused("BadRequest", "a field has the wrong length")
+        *claim, signature = fields
+        eid, bpk, prefix, credential = claim
+        opened = await self._services.opened.by_eid(eid)
+        check_claim(opened, bpk, prefix, credential, signature)
+        return c.ClaimUnused(opened.election, eid, bpk, prefix, credential, signature)
 
 
 class BallotLookup:

@@ -26,7 +26,11 @@ MAX_PROOF = 63
 
 
 class ReceiptError(ValueError):
-    """The bytes are no receipt, or not a true one; the message says why."""
+    """The bytes are no receipt, or not a true one; the message says why, and `name` which check failed."""
+
+    def __init__(self, detail: str, name: str = "MalformedReceipt") -> None:
+        super().__init__(detail)
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,16 @@ def verify(receipt: Receipt, origin: str, members: Sequence[Member]) -> Checkpoi
 
     The checkpoint is verified first, and size and root are taken from it alone. What the header says is for
     the caller to compare with what it asked for, its private digest with its own cast and the salt above all.
-    Raises ReceiptError.
+    Raises ReceiptError: CheckpointNotSigned, NotIncluded.
     """
     try:
         checkpoint = verify_note(receipt.note, origin, members)
-        leaf = leaf_hash(receipt.header)
-        verify_inclusion(leaf, receipt.index, checkpoint.size, receipt.proof, checkpoint.root)
-    except (CheckpointError, ProofError) as error:
-        raise ReceiptError(str(error)) from error
+    except CheckpointError as error:
+        raise ReceiptError(str(error), "CheckpointNotSigned") from error
+    try:
+        verify_inclusion(leaf_hash(receipt.header), receipt.index, checkpoint.size, receipt.proof, checkpoint.root)
+    except ProofError as error:
+        raise ReceiptError(str(error), "NotIncluded") from error
     return checkpoint
 
 

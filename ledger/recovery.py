@@ -23,7 +23,8 @@ class Recovery:
     `last`: the entry that the survivor's log ended with. `committed`: the last one that it knew a majority to have;
     those after it were kept as they stood. `checkpoint`: size of the largest checkpoint that its log leads to.
     `evidence`: a checkpoint of the lost majority that its log does not lead to, empty where it holds none; entries up
-    to that size, `missing`, were recorded and are gone (0: none is known to be).
+    to that size, `missing`, were recorded and are gone (0: none is known to be). `restored`: not even the survivor was
+    left, only a copy of its database.
     """
 
     members: Membership
@@ -34,6 +35,7 @@ class Recovery:
     checkpoint: int
     missing: int = 0
     evidence: bytes = b""
+    restored: bool = False
 
     def to_fields(self) -> dict[str, Any]:
         own = {
@@ -44,6 +46,7 @@ class Recovery:
             "checkpoint": self.checkpoint,
             "missing": self.missing,
             "evidence": self.evidence,
+            "restored": self.restored,
         }
         return self.members.to_fields() | own
 
@@ -58,14 +61,25 @@ class Recovery:
         if self.missing:
             lines.append(f"a majority had signed for {self.missing} entries: some of them are known to be missing")
         lines.append(f"of what was recorded after entry {self.committed}, only what node {self.survivor} had is left")
+        if self.restored:
+            lines.append(f"node {self.survivor} was restored from a copy: whatever was recorded after that is lost")
         return lines
 
 
-def plan(before: Membership, survivor: int, *, last: int, committed: int, checkpoint: int, evidence: bytes) -> Recovery:
+def plan(
+    before: Membership,
+    survivor: int,
+    *,
+    last: int,
+    committed: int,
+    checkpoint: int,
+    evidence: bytes,
+    restored: bool = False,
+) -> Recovery:
     """What the recovery of a cluster of these members will say. Raises ChangeRefused, CheckpointError."""
-    members = before.alone(survivor)
+    members, lost = before.alone(survivor), _others(before, survivor)
     missing = read_note(evidence).size if evidence else 0
-    return Recovery(members, survivor, _others(before, survivor), last, committed, checkpoint, missing, evidence)
+    return Recovery(members, survivor, lost, last, committed, checkpoint, missing, evidence, restored)
 
 
 def recovery_of(fields: Mapping[str, Any]) -> Recovery:
@@ -80,6 +94,7 @@ def recovery_of(fields: Mapping[str, Any]) -> Recovery:
             typed(fields["checkpoint"], int),
             typed(fields["missing"], int),
             typed(fields["evidence"], bytes),
+            typed(fields.get("restored", False), bool),
         )
     except (KeyError, TypeError) as error:
         raise MembershipError(f"the recovery is malformed: {error!r}") from error

@@ -77,15 +77,20 @@ class Survivor:
         self.last: Entry
         self.members: Membership
 
-    async def examine(self) -> Recovery:
+    async def examine(self, *, restored: bool = False) -> Recovery:
         """Fences off any other writer, verifies the whole log, and says what a recovery will.
 
-        Raises RecoveryRefused, ChangeRefused, Amnesia, EntryError, UnsafeDatabase, psycopg.Error.
+        `restored`: the database is a copy, and the host has nothing else of the node but its secrets. Raises
+        RecoveryRefused, ChangeRefused, Amnesia, EntryError, UnsafeDatabase, psycopg.Error.
         """
-        if not self._settings.state_file.exists():
+        file = self._settings.state_file
+        if not restored and not file.exists():
             raise RecoveryRefused(
-                f"{self._settings.state_file} is missing: nothing shows that the database was not wiped or restored"
+                f"{file} is missing: nothing shows that the database was not wiped or restored; "
+                "if it was restored, and no node has anything newer, say so with --restored"
             )
+        if restored and file.exists():
+            raise RecoveryRefused(f"{file} is there: this node's own database may be, too, and that holds more")
         self._state = StateFile(self._settings.state_file, self._settings.node)
         durable, _ = await open_held(self._table, self._state)
         self._hard, last = durable.hard, durable.tail[-1].index if durable.tail else 0
@@ -102,6 +107,7 @@ class Survivor:
             committed=max(committed, walk.checkpoint),
             checkpoint=walk.checkpoint,
             evidence=walk.evidence,
+            restored=restored,
         )
         self._check_keys()
         return found

@@ -9,7 +9,7 @@ from string import Template
 from typing import Literal, NamedTuple, get_args
 
 Language = Literal["en", "de", "fr"]
-Kind = Literal["code", "taken", "changed", "invitation", "reminder", "issued"]
+Kind = Literal["code", "taken", "changed", "invitation", "reminder", "issued", "trustee"]
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 KINDS: tuple[Kind, ...] = get_args(Kind)

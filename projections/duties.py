@@ -9,32 +9,31 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
-from functools import lru_cache
+from collections.abc import AsyncIterator
+from concurrent.futures import BrokenExecutor
 from itertools import groupby
-from multiprocessing import get_context
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from ..ledger import rsa
 from ..ledger.checkpoint import read_note
-from ..ledger.frame import frame, u32, u64
+from ..ledger.frame import frame, u32
 from ..ledger.node import Node
 from ..ledger.raft.core import LEADER
 from ..ledger.submit import Unavailable
 from ..voting import commands as c
-from ..voting.definition import decode_definition, election_id
-from ..voting.tally import Vote, count_document, open_board, seeds_of
+from ..voting.definition import decode_definition
+from ..voting.trustee import release_message, usable
+from . import trustees
+from .counting import BoardCounter, Counted
 
 log = logging.getLogger("ballot.duties")
 
 POLL_S = 0.25
 CHUNK_BYTES = 700_000
 SEEDS_A_CHUNK = 16_000
-OPEN_AT_ONCE = 200
 SUBMIT_TIMEOUT_S = 10.0
 
 _DUE = """
@@ -48,7 +47,7 @@ where (status = 'scheduled' and opens_us <= %b) or (status = 'open' and closes_u
 class Duties:
     def __init__(self, node: Node, dsn: str) -> None:
         self._node, self._dsn = node, dsn
-        self._pool: ProcessPoolExecutor | None = None
+        self._counter = BoardCounter()
 
     async def run(self) -> None:
         connection = await AsyncConnection.connect(self._dsn, autocommit=True, row_factory=dict_row)
@@ -58,8 +57,7 @@ class Duties:
                 await self._look(connection)
         finally:
             await connection.close()
-            if self._pool is not None:
-                self._pool.shutdown(wait=False, cancel_futures=True)
+            self._counter.close()
 
     async def _look(self, connection: AsyncConnection[Any]) -> None:
         node = self._node
@@ -74,7 +72,7 @@ class Duties:
             except BrokenExecutor:
                 # The process that opens ballots was ended, perhaps for want of memory: the ledger goes on.
                 log.exception("opening ballots failed, it starts anew")
-                self._pool = None
+                self._counter.close()
 
     async def _serve(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
         node = self._node
@@ -170,32 +168,24 @@ class Duties:
         key = await asyncio.to_thread(rsa.load_private, pem)
         numbers = key.private_numbers()
         p, q = (value.to_bytes(192, "big") for value in sorted((numbers.p, numbers.q), reverse=True))
-        signature = rsa.sign(key, frame("release", election["eid"], u64(checkpoint.size), checkpoint.root))
+        signature = rsa.sign(key, release_message(election["eid"], checkpoint.size, checkpoint.root))
         await self._submit(
             c.ReleaseTrusteeKey(election["election"], 1, p, q, checkpoint.size, checkpoint.root, signature)
         )
 
-    async def _votes(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> list[Vote | None] | None:
-        """Every ballot of the board, opened with the released keys; no list while fewer than k are released."""
+    async def _count(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> Counted | None:
+        """The board, opened with the released keys and counted; None while fewer than k are released."""
         definition = decode_definition(election["definition"])
-        cursor = await connection.execute(
-            "select number, p, q from trustees where election = %b and released_at is not null order by number",
-            (election["election"],),
-        )
-        keys = {row["number"]: (row["p"], row["q"]) for row in await cursor.fetchall()}
+        keys = usable(await trustees.released(connection, election["election"]))
         if len(keys) < definition.k:
             return None
-        if self._pool is None:
-            # Opening holds the interpreter's lock: it goes to another process, off the consensus path.
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-        loop = asyncio.get_running_loop()
-        votes: list[Vote | None] = []
-        for index in await self._chunks(connection, election["eid"]):
-            bodies = (await self._node.table.read(index, index))[0].fields["ballots"]
-            for start in range(0, len(bodies), OPEN_AT_ONCE):
-                part = bodies[start : start + OPEN_AT_ONCE]
-                votes += await loop.run_in_executor(self._pool, _open_part, election["definition"], keys, part)
-        return votes
+        # Any k open every ballot alike; loading a key takes longer than opening many ballots.
+        keys = dict(sorted(keys.items())[: definition.k])
+        return await self._counter.count(election["definition"], keys, self._board(connection, election["eid"]))
+
+    async def _board(self, connection: AsyncConnection[Any], eid: bytes) -> AsyncIterator[list[bytes]]:
+        for index in await self._chunks(connection, eid):
+            yield (await self._node.table.read(index, index))[0].fields["ballots"]
 
     async def _chunks(self, connection: AsyncConnection[Any], eid: bytes) -> list[int]:
         cursor = await connection.execute(
@@ -204,16 +194,16 @@ class Duties:
         return [row["published_at"] for row in await cursor.fetchall()]
 
     async def _tally(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
-        votes = await self._votes(connection, election)
-        if votes is None:
+        counted = await self._count(connection, election)
+        if counted is None:
             return
-        seeds = seeds_of(votes)
+        seeds = counted.seeds
         for number, start in enumerate(range(0, len(seeds), SEEDS_A_CHUNK)):
             if number >= (election["seed_chunks"] or 0):
                 last = start + SEEDS_A_CHUNK >= len(seeds)
                 part = seeds[start : start + SEEDS_A_CHUNK]
                 await self._submit(c.PublishSeeds(election["election"], number, last, part))
-        await self._submit(c.PublishTally(election["election"], _document(election, votes)))
+        await self._submit(c.PublishTally(election["election"], counted.document))
 
     async def _attest(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
         """This node's own count, from the released keys and not from the leader's seeds."""
@@ -223,25 +213,12 @@ class Duties:
         )
         if await cursor.fetchone() is not None:
             return
-        votes = await self._votes(connection, election)
-        if votes is None:
+        counted = await self._count(connection, election)
+        if counted is None:
             return
-        digest = hashlib.sha256(_document(election, votes)).digest()
+        digest = hashlib.sha256(counted.document).digest()
         node = self._node.settings.node
+        if digest != election["tally_digest"]:
+            log.error("this node counts otherwise", extra={"election": election["election"].hex()})
         signature = rsa.sign(self._node.cosigner.keys.rsa, frame("attest", election["eid"], u32(node), digest))
         await self._submit(c.AttestTally(election["election"], node, digest, signature))
-
-
-def _document(election: dict[str, Any], votes: list[Vote | None]) -> bytes:
-    return count_document(decode_definition(election["definition"]), election["eid"], votes)
-
-
-def _open_part(definition_bytes: bytes, keys: dict[int, tuple[bytes, bytes]], bodies: list[bytes]) -> list[Vote | None]:
-    """Runs in the pool's process. `keys`: trustee number to the released primes."""
-    loaded = {number: _private_key(p, q) for number, (p, q) in keys.items()}
-    return open_board(decode_definition(definition_bytes), election_id(definition_bytes), bodies, loaded)
-
-
-@lru_cache(maxsize=64)
-def _private_key(p: bytes, q: bytes) -> RSAPrivateKey:
-    return rsa.private_from_primes(int.from_bytes(p, "big"), int.from_bytes(q, "big"))

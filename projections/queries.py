@@ -55,18 +55,25 @@ class Election:
     drafted_at: int
     opened_at: int | None
     closed_at: int | None
+    published_at: int | None
+    trustee_changes: int
     tally: bytes | None
     tally_digest: bytes | None
     disputed: bool
+    claims_until_us: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An election as one user sees it. `weight` is the user's own on the roll, None for somebody who is not on it."""
+    """An election as one user sees it. `weight` is the user's own on the roll, None for somebody who is not on it.
+
+    `invited`: as a trustee.
+    """
 
     election: Election
     weight: int | None
     credential_issued: bool
+    invited: bool
 
     @property
     def on_roll(self) -> bool:
@@ -91,13 +98,6 @@ class Elector:
 
 
 @dataclass(frozen=True, slots=True)
-class Trustee:
-    number: int
-    name: str
-    n: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Attestation:
     node: int
     digest: bytes
@@ -110,16 +110,23 @@ class LogEntry:
     public: bytes
 
 
-_COUNTERS = {"trustee_count", "roll_size", "issued", "cast_count", "unused", "published"}
-_COLUMNS = ", ".join(
-    f"coalesce(elections.{field.name}, 0) as {field.name}" if field.name in _COUNTERS else f"elections.{field.name}"
-    for field in fields(Election)
-)
+_COUNTERS = {"trustee_count", "trustee_changes", "roll_size", "issued", "cast_count", "unused", "published"}
+_UNTIL = "(select until_us from claim_windows as claims where claims.eid = elections.eid)"
+
+
+def _column_of(name: str) -> str:
+    if name in _COUNTERS:
+        return f"coalesce(elections.{name}, 0) as {name}"
+    return f"{_UNTIL} as {name}" if name == "claims_until_us" else f"elections.{name}"
+
+
+_COLUMNS = ", ".join(_column_of(field.name) for field in fields(Election))
 _SEEN = f"""
-select {_COLUMNS}, roll.weight, credentials.voter is not null
+select {_COLUMNS}, roll.weight, credentials.voter is not null, invited.invited_at is not null
 from elections
 left join roll on roll.election = elections.election and roll.voter = %(user)b
 left join credentials on credentials.eid = elections.eid and credentials.voter = %(user)b
+left join invited_trustees as invited on invited.election = elections.election and invited.user_id = %(user)b
 """
 
 
@@ -204,14 +211,16 @@ async def seen(connection: Connection, election: bytes, user: bytes) -> Seen | N
 async def list_seen(
     connection: Connection, user: bytes, *, status: str | None, before: int, limit: int, role: str | None = None
 ) -> list[Seen]:
-    """Elections drafted before entry `before`, newest first. Drafts are shown to their organiser alone.
+    """Elections drafted before entry `before`, newest first. Drafts are shown to their organiser and trustees alone.
 
-    `role`: only those that the user has this part in, organiser or voter.
+    `role`: only those that the user has this part in, organiser, voter or trustee.
     """
     where = """where elections.drafted_at < %(before)s and (%(status)t::text is null or elections.status = %(status)t)
-               and (elections.status not in ('draft', 'frozen') or elections.organiser = %(user)b)
+               and (elections.status not in ('draft', 'frozen') or elections.organiser = %(user)b
+                    or invited.invited_at is not null)
                and (%(role)t::text is distinct from 'organiser' or elections.organiser = %(user)b)
                and (%(role)t::text is distinct from 'voter' or roll.voter is not null)
+               and (%(role)t::text is distinct from 'trustee' or invited.invited_at is not null)
                order by elections.drafted_at desc limit %(limit)s"""
     values = {"user": user, "before": before, "status": status, "role": role, "limit": limit}
     return await _seen(connection, where, values)
@@ -220,7 +229,7 @@ async def list_seen(
 async def _seen(connection: Connection, where: str, values: dict[str, Any]) -> list[Seen]:
     async with connection.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute((_SEEN + where).encode(), values, binary=True)
-        return [Seen(Election(*row[:-2]), row[-2], row[-1]) for row in await cursor.fetchall()]
+        return [Seen(Election(*row[:-3]), *row[-3:]) for row in await cursor.fetchall()]
 
 
 async def roll(connection: Connection, election: bytes) -> list[Voter]:
@@ -249,11 +258,6 @@ async def elector(connection: Connection, election: bytes, voter: bytes) -> Elec
     return await _first(connection, Elector, query, (election, voter))
 
 
-async def trustees(connection: Connection, election: bytes) -> list[Trustee]:
-    query = "select number, name, n from trustees where election = %b order by number"
-    return await _all(connection, Trustee, query, (election,))
-
-
 async def attestations(connection: Connection, election: bytes) -> list[Attestation]:
     query = "select node, digest from attestations where election = %b order by node"
     return await _all(connection, Attestation, query, (election,))
@@ -271,6 +275,15 @@ async def ballot_status(connection: Connection, name: bytes) -> str:
         return "counted" if published[0] else "published"
     recorded = await _column(connection, "select 1 from casts where name = %b", (name,))
     return "recorded" if recorded else "unknown"
+
+
+async def is_spent(connection: Connection, eid: bytes, bid: bytes) -> bool:
+    """Whether a ballot under this key is recorded or on the board."""
+    query = """select exists (select from casts where eid = %(eid)b and bid = %(bid)b)
+                   or exists (select from spent where eid = %(eid)b and bid = %(bid)b)"""
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(query, {"eid": eid, "bid": bid}, binary=True)
+        return bool(await cursor.fetchone())
 
 
 async def board_entries(connection: Connection, eid: bytes, after: bytes = b"") -> list[int]:

@@ -16,18 +16,18 @@ A finding never stops the audit; what can still be checked is. Levels, from the 
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 
 from ..ledger.entry import Entry
 from . import checks_ballots, checks_count, checks_election
+from .accounting import account, note_checkpoint
 from .checks_chain import ChainCheck
-from .checks_count import Progress, Recount
+from .checks_count import Progress, Recount, check_attestations
 from .events import EventError, UnknownKind, read_event
 from .export import CheckpointRecord, EndRecord, EntryRecord, ExportError, Record
 from .pool import Flaw, Pool
-from .report import Accounting, ElectionReport, Findings, Level, Report, reaches
+from .report import ElectionReport, Findings, Level, Report, reaches
 from .scene import Election, Handlers, Scene
 
 PROGRESS_ENTRIES = 256
@@ -42,13 +42,15 @@ def audit(
     on_progress: Progress | None = None,
     workers: int | None = None,
     level: Level = Level.COUNT,
+    reopen: bool = False,
 ) -> Report:
     """Audits an export, read once from front to end, up to `level` inclusive.
 
     `genesis_hash` (32 bytes) pins the ledger. `on_progress(what, done, total)` is called now and then. Checks run on
-    `workers` processes, by default one a core; a small export is checked in this process.
+    `workers` processes, by default one a core; a small export is checked in this process. Ballots are opened by the
+    published seeds where there are some, and with `reopen` every one with the released keys.
     """
-    auditor = _Auditor(genesis_hash, on_progress or _no_progress, workers or os.cpu_count() or 1, level)
+    auditor = _Auditor(genesis_hash, on_progress or _no_progress, workers or os.cpu_count() or 1, level, reopen)
     try:
         auditor.read(records)
         return auditor.report()
@@ -57,7 +59,9 @@ def audit(
 
 
 class _Auditor:
-    def __init__(self, genesis_hash: bytes | None, progress: Progress, workers: int, level: Level) -> None:
+    def __init__(
+        self, genesis_hash: bytes | None, progress: Progress, workers: int, level: Level, reopen: bool
+    ) -> None:
         findings = Findings(level)
 
         def report(index: int, flaw: Flaw) -> None:
@@ -67,7 +71,7 @@ class _Auditor:
         self._level, self._deep = level, reaches(level, Level.SIGNATURES)
         self._scene = Scene(findings, self._pool, self._deep)
         self._chain = ChainCheck(self._scene, genesis_hash)
-        self._progress = progress
+        self._progress, self._reopen = progress, reopen
 
     def read(self, records: Iterable[Record]) -> None:
         end: EndRecord | None = None
@@ -92,6 +96,8 @@ class _Auditor:
                     self._progress("reading entries", self._scene.tree.size, 0)
             case CheckpointRecord(note):
                 self._chain.checkpoint(note)
+                if self._chain.covered == self._scene.tree.size:
+                    note_checkpoint(self._scene)
             case EndRecord():
                 return record
         return None
@@ -131,41 +137,30 @@ class _Auditor:
 
     def _report_election(self, election: Election) -> ElectionReport:
         checks_ballots.finish(self._scene, election)
-        recount = Recount(self._scene, election)
+        recount = Recount(self._scene, election, reopen=self._reopen)
         if self._level is Level.COUNT:
             recount.run(self._progress)
-        published = hashlib.sha256(election.tally).digest()
+        dissenting = check_attestations(self._scene, election, recount.document)
         return ElectionReport(
             election=election.election.hex(),
             eid=election.eid.hex(),
             title=election.definition.title if election.definition else "",
             status=election.status,
-            accounting=_accounting(election, recount),
+            accounting=account(election, recount.valid, recount.invalid, recount.silent_votes),
             recounted=bool(recount.document),
-            disputed=any(digest != published for digest in election.attested.values()),
+            by_seed=recount.by_seed,
+            by_keys=recount.by_keys,
+            disputed=bool(dissenting),
+            attested=sorted(election.attested),
+            dissenting=dissenting,
+            minting=election.minting,
             outcomes=recount.outcomes,
+            series=election.series,
         )
 
     def close(self) -> None:
         self._pool.close()
         self._scene.close()
-
-
-def _accounting(election: Election, recount: Recount) -> Accounting:
-    issued, unused = len(election.issued), len(election.claimed)
-    published = election.board.count
-    silent = issued - (published or election.casts) - unused
-    return Accounting(
-        roll=len(election.roll) or len(election.added),
-        issued=issued,
-        cast=election.casts,
-        published=published,
-        valid=recount.valid,
-        invalid=recount.invalid,
-        unused=unused,
-        silent=silent,
-        silent_votes=recount.silent_votes(silent),
-    )
 
 
 def _no_progress(what: str, done: int, total: int) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
+from msgspec import UNSET
+
 from ..voting.ballot import BallotError, parse_ballot
 from ..voting.envelope import ballot_id
+from ..voting.tally import weight_of
 from . import events as e
+from .accounting import check_minted
 from .report import Level
 from .scene import Election, Handlers, Scene
 from .verify import check_ballot, check_issue, check_unused
@@ -23,6 +27,7 @@ def issued(scene: Scene, index: int, event: e.CredentialIssued) -> None:
     else:
         election.issued_for[election.roll.get(event.voter) or 0] += 1
     election.issued.add(event.voter)
+    election.span("CredentialIssued", index)
     n, registrar = _requester(scene, index, event), _registrar(scene, index, election, event)
     request = (event.eid, event.voter, event.identity, event.blinded, event.identity_sig)
     scene.check(index, check_issue, n, registrar, *request, event.blind_sig)
@@ -54,6 +59,8 @@ def cast(scene: Scene, index: int, event: e.BallotCast) -> None:
         return
     if election.status == "open":
         election.casts += 1
+        election.span("BallotCast", index)
+        check_minted(scene, index, election)
     else:
         scene.find(Level.BALLOTS, "CastOutsideElection", index, f"the election is {election.status}")
 
@@ -70,6 +77,17 @@ def closed(scene: Scene, index: int, event: e.ElectionClosed) -> None:
         detail = f"{event.casts} casts are stated, {election.casts} are in the log"
         scene.find(Level.BALLOTS, "CloseCountDiffers", index, detail)
     election.status = "closed"
+    _check_claims_end(scene, index, election, event)
+
+
+def _check_claims_end(scene: Scene, index: int, election: Election, event: e.ElectionClosed) -> None:
+    """The close states until when claims are taken: so long after it as the definition says."""
+    claims_s = election.definition.claims_s if election.definition else UNSET
+    if claims_s is not UNSET:
+        election.claims_until_us = scene.time_us + claims_s * 1_000_000
+    if event.claims_until_us != election.claims_until_us:
+        detail = f"{event.claims_until_us} is stated, by the definition it is {election.claims_until_us}"
+        scene.find(Level.BALLOTS, "ClaimsEndDiffers", index, detail)
 
 
 def published(scene: Scene, index: int, event: e.BallotsPublished) -> None:
@@ -81,6 +99,7 @@ def published(scene: Scene, index: int, event: e.BallotsPublished) -> None:
     if event.chunk != election.chunks:
         scene.find(Level.BALLOTS, "ChunkOutOfOrder", index, f"chunk {event.chunk} where {election.chunks} comes next")
     election.chunks = event.chunk + 1
+    election.span("BallotsPublished", index)
     for body in event.ballots:
         _put_on_board(scene, index, election, body)
     if not event.last:
@@ -89,6 +108,8 @@ def published(scene: Scene, index: int, event: e.BallotsPublished) -> None:
         detail = f"{election.board.count} ballots are on the board, {election.casts} were cast"
         scene.find(Level.BALLOTS, "BoardCountDiffers", index, detail)
     election.status, election.published_at = "published", index
+    election.unspent = sum(bid not in election.spent for bid in election.claimed)
+    check_minted(scene, index, election)
 
 
 def _put_on_board(scene: Scene, index: int, election: Election, body: bytes) -> None:
@@ -129,21 +150,31 @@ def unused(scene: Scene, index: int, event: e.CredentialUnused) -> None:
     bid = ballot_id(event.bpk)
     if bid in election.claimed:
         scene.find(Level.BALLOTS, "ClaimedTwice", index, "the credential was claimed already")
-    election.claimed[bid] = index
+    if 0 < election.claims_until_us <= scene.time_us:
+        scene.find(Level.BALLOTS, "ClaimedTooLate", index, "the time for claims was over")
     values = (event.bpk, event.prefix, event.credential, event.signature)
     scene.check(index, check_unused, election.document, election.eid, *values)
+    election.span("CredentialUnused", index)
+    if bid not in election.claimed:
+        election.claimed[bid] = index
+        election.unspent += bid not in election.spent
+        _note_weight(election, event)
+    check_minted(scene, index, election)
+
+
+def _note_weight(election: Election, event: e.CredentialUnused) -> None:
+    registrars = election.definition.registrars if election.definition else []
+    keys = [(registrar.weight, bytes.fromhex(registrar.n)) for registrar in registrars]
+    weight = weight_of(keys, event.eid, event.bpk, event.prefix, event.credential)
+    if weight is not None:
+        election.claimed_weights[weight] += 1
 
 
 def finish(scene: Scene, election: Election) -> None:
-    """At the end of the log: no credential both cast and claimed, and none that nobody was issued."""
+    """At the end of the log: no credential both cast and claimed."""
     for bid, index in election.claimed.items():
         if bid in election.spent:
             scene.find(Level.BALLOTS, "ClaimedButCast", index, "a ballot with the credential is on the board")
-    unspent = sum(bid not in election.spent for bid in election.claimed)
-    known = max(election.casts, len(election.spent) + unspent)
-    if known > len(election.issued):
-        detail = f"{known} credentials were used, {len(election.issued)} were issued: the registrar minted"
-        scene.find(Level.BALLOTS, "CredentialsMinted", election.published_at, detail)
 
 
 HANDLERS: Handlers = {

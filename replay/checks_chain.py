@@ -17,13 +17,15 @@ from .verify import check_note
 
 
 class ChainCheck:
-    """Takes the records of an export in order. `entry` gives back the entry, if its payload can be believed."""
+    """Takes the records of an export in order. `entry` gives back the entry, if its payload can be believed. `covered`
+    is the size of the newest checkpoint that belongs where it stands.
+    """
 
     def __init__(self, scene: Scene, genesis_hash: bytes | None) -> None:
         self._scene, self._pinned = scene, genesis_hash
         self._before: Entry | None = None
         self._members: Follower | None = None
-        self._covered = 0
+        self.covered = 0
         self._largest = 0
         self.checkpoints = 0
 
@@ -68,7 +70,7 @@ class ChainCheck:
                 self._found(entry, place)
             elif self._members is not None:
                 if entry.kind == RECOVERED:
-                    check_recovery(scene, entry, before, self._covered)
+                    check_recovery(scene, entry, before, self.covered)
                 self._members.entry(entry)
         except Recovered:
             pass  # Nobody signed for it, and nobody overlooks it: the report begins with it.
@@ -96,7 +98,7 @@ class ChainCheck:
             scene.find(Level.STRUCTURE, "MalformedCheckpoint", place, str(error))
             return
         if self._check_place(checkpoint, place):
-            self._covered = place
+            self.covered = place
         self._largest = max(self._largest, checkpoint.size)
         if scene.membership is not None:
             scene.check(place, check_note, note, scene.membership.origin, scene.membership.members)
@@ -123,8 +125,8 @@ class ChainCheck:
             find(Level.STRUCTURE, "ExportBreaksOff", count, "the closing record is missing")
         elif record.count != count:
             find(Level.STRUCTURE, "EndDiffers", count, f"{record.count} entries are announced, {count} are there")
-        if self._covered < count:
-            detail = f"the last good checkpoint covers {self._covered} of {count} entries"
+        if self.covered < count:
+            detail = f"the last good checkpoint covers {self.covered} of {count} entries"
             find(Level.CHAIN, "EndNotCovered", count, detail)
 
 

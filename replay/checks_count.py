@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import chain, islice, repeat
+from operator import itemgetter
 from typing import Any
 
-import gmpy2
-
-from ..ledger.frame import frame, u32, u64
+from ..ledger.frame import frame, u32
 from ..ledger.membership import MembershipError
 from ..ledger.proof import ProofError
-from ..ledger.rsa import PUBLIC_EXPONENT
 from ..voting import document
 from ..voting.definition import ElectionDefinition
 from ..voting.tally import Vote, count_document
+from ..voting.trustee import key_problem, release_message
 from . import events as e
-from .report import Level, Outcome
+from .accounting import find_minted
+from .pool import Flaw
+from .report import Level, Minting, Outcome
 from .scene import Election, Handlers, Scene
 from .verify import Primes, check_pss, open_ballots
 
@@ -39,14 +42,13 @@ def released(scene: Scene, index: int, event: e.TrusteeKeyReleased) -> None:
         scene.find(Level.COUNT, "UnknownTrustee", index, f"there is no trustee {event.number}")
         return
     modulus = bytes.fromhex(trustees[event.number - 1].n)
-    message = frame("release", event.eid, u64(event.size), event.root)
+    message = release_message(event.eid, event.size, event.root)
     scene.check(index, check_pss, "ReleaseSignature", modulus, event.signature, message)
     _check_release_point(scene, index, election, event)
-    p, q = int.from_bytes(event.p, "big"), int.from_bytes(event.q, "big")
-    if problem := _key_problem(modulus, p, q):
+    if problem := key_problem(modulus, event.p, event.q):
         scene.find(Level.COUNT, "BadTrusteeKey", index, f"trustee {event.number}: {problem}")
     else:
-        election.released[event.number] = (p, q)
+        election.released[event.number] = int.from_bytes(event.p, "big"), int.from_bytes(event.q, "big")
 
 
 def _check_release_point(scene: Scene, index: int, election: Election, event: e.TrusteeKeyReleased) -> None:
@@ -61,18 +63,6 @@ def _check_release_point(scene: Scene, index: int, election: Election, event: e.
         scene.find(Level.COUNT, "ReleaseRootDiffers", index, "the trustee saw another log than this one")
 
 
-def _key_problem(modulus: bytes, p: int, q: int) -> str:
-    if p * q != int.from_bytes(modulus, "big"):
-        return "p and q are not the factors of the modulus"
-    if not (gmpy2.is_prime(p) and gmpy2.is_prime(q)):
-        return "a factor is not prime"
-    if p <= q:
-        return "p is not the larger factor"
-    if gmpy2.gcd(PUBLIC_EXPONENT, (p - 1) * (q - 1)) != 1:
-        return "65537 has no inverse"
-    return ""
-
-
 def seeds_published(scene: Scene, index: int, event: e.TallySeeds) -> None:
     election = scene.election(index, event.election, event.eid)
     if election is None:
@@ -82,9 +72,11 @@ def seeds_published(scene: Scene, index: int, event: e.TallySeeds) -> None:
     if event.chunk != election.seed_chunks:
         scene.find(Level.COUNT, "SeedsOutOfOrder", index, f"chunk {election.seed_chunks} comes next")
     election.seed_chunks = event.chunk + 1
+    election.seed_places.append((election.seeds.count, index))
+    election.seeds_ended = event.last
     for seed in event.seeds:
         election.seeds.append(seed)
-    if event.last and election.seeds.count != election.board.count:
+    if election.seeds.count > election.board.count or (event.last and election.seeds.count < election.board.count):
         detail = f"{election.seeds.count} seeds for {election.board.count} ballots"
         scene.find(Level.COUNT, "SeedCountDiffers", index, detail)
 
@@ -98,7 +90,12 @@ def tallied(scene: Scene, index: int, event: e.TallyPublished) -> None:
     if election.tally_at:
         scene.find(Level.COUNT, "TalliedTwice", index, f"entry {election.tally_at} has a count already")
         return
+    if election.seeds.count < election.board.count and election.seed_chunks and not election.seeds_ended:
+        scene.find(Level.COUNT, "SeedsOutOfOrder", index, "the count comes before the last seeds")
     election.status, election.tally, election.tally_at = "tallied", event.document, index
+    with suppress(document.DocumentError, KeyError, TypeError, ValueError):
+        stated = document.decode(event.document)["ballots"]
+        election.stated = int(stated["valid"]), int(stated["invalid"])
 
 
 def attested(scene: Scene, index: int, event: e.TallyAttested) -> None:
@@ -109,7 +106,7 @@ def attested(scene: Scene, index: int, event: e.TallyAttested) -> None:
         scene.find(Level.COUNT, "AttestedTooEarly", index, "there is no count to attest")
     if event.node in election.attested:
         scene.find(Level.COUNT, "AttestedTwice", index, f"node {event.node} attested already")
-    election.attested[event.node] = event.digest
+    election.attested[event.node], election.attested_at[event.node] = event.digest, index
     if event.agrees != (event.digest == hashlib.sha256(election.tally).digest()):
         scene.find(Level.COUNT, "AttestationMisstated", index, f"node {event.node}: digest and verdict disagree")
     try:
@@ -124,11 +121,14 @@ def attested(scene: Scene, index: int, event: e.TallyAttested) -> None:
 
 
 class Recount:
-    """The count of one election, made again from its board. `document` is empty if it could not be made."""
+    """The count of one election, made again from its board. `document` is empty if it could not be made.
 
-    def __init__(self, scene: Scene, election: Election) -> None:
-        self._scene, self._election = scene, election
-        self.valid = self.invalid = 0
+    By default `by_seed` where a seed proves a ballot, else `by_keys`; with `reopen` every ballot by the keys.
+    """
+
+    def __init__(self, scene: Scene, election: Election, *, reopen: bool = False) -> None:
+        self._scene, self._election, self._reopen = scene, election, reopen
+        self.valid = self.invalid = self.by_seed = self.by_keys = 0
         self.document = b""
         self.outcomes: list[Outcome] = []
         self._silent: dict[int, int] = {}
@@ -148,13 +148,14 @@ class Recount:
     def _check_weights(self, made: bytes) -> None:
         """Of no weight more ballots may count than credentials were issued for it."""
         election = self._election
-        issued = election.issued_for
+        issued, claimed = election.issued_for, election.claimed_weights
         counted = {int(weight): ballots for weight, ballots in document.decode(made)["weights"].items()}
-        self._silent = {weight: issued[weight] - ballots for weight, ballots in counted.items()}
+        self._silent = {weight: issued[weight] - ballots - claimed[weight] for weight, ballots in counted.items()}
         for weight, silent in self._silent.items():
             if silent < 0 and len(counted) > 1:
-                detail = f"{counted[weight]} ballots of weight {weight} count, {issued[weight]} credentials were issued"
-                self._scene.find(Level.BALLOTS, "CredentialsMinted", election.published_at, detail)
+                numbers = issued[weight], counted[weight], claimed[weight]
+                minting = Minting(election.published_at, weight, *numbers, dict(election.spans))
+                find_minted(self._scene, election.published_at, election, minting)
 
     def silent_votes(self, silent: int) -> int:
         """What `silent` credentials that nobody has heard of could at most have been worth, as far as was counted."""
@@ -164,7 +165,9 @@ class Recount:
 
     def _can_open(self, definition: ElectionDefinition) -> bool:
         election = self._election
-        if len(election.released) >= definition.k or election.seeds.count == election.board.count:
+        if len(election.released) >= definition.k:
+            return True
+        if election.seeds.count == election.board.count and not self._reopen:
             return True
         if election.tally_at:
             detail = f"{len(election.released)} of {definition.k} keys, {election.seeds.count} seeds"
@@ -172,23 +175,45 @@ class Recount:
         return False
 
     def _votes(self, progress: Progress) -> Iterator[Vote | None]:
-        election, total = self._election, self._election.board.count
+        total = self._election.board.count
         spread = total >= SPREAD_FROM
         for results in self._scene.pool.map(open_ballots, self._batches(), spread):
-            for vote, flaws in results:
+            for vote, by_seed, flaws in results:
                 for flaw in flaws:
-                    self._scene.report(election.tally_at or election.published_at, flaw)
+                    self._scene.report(self._place(flaw), flaw)
                 self.valid += vote is not None
                 self.invalid += vote is None
+                self.by_seed += by_seed
+                self.by_keys += not by_seed
                 yield vote
             progress("opening ballots", self.valid + self.invalid, total)
+
+    def _place(self, flaw: Flaw) -> int:
+        """The entry to name for the ballot that is being opened: where its seed is, or where it is counted without."""
+        if flaw.name == "KeysMissing":
+            return self._election.tally_at or self._election.published_at
+        places = self._election.seed_places
+        chunk = bisect_right(places, self.valid + self.invalid, key=itemgetter(0))
+        return places[chunk - 1][1] if chunk else self._election.tally_at or self._election.published_at
 
     def _batches(self) -> Iterator[tuple[Any, ...]]:
         election = self._election
         primes: Primes = tuple((number, *pq) for number, pq in sorted(election.released.items()))
-        bodies, seeds = iter(election.board), chain(election.seeds, repeat(b""))
+        bodies, seeds = iter(election.board), chain(election.seeds, repeat(None))
         while batch := list(islice(bodies, OPEN_BATCH)):
-            yield election.document, election.eid, primes, batch, list(islice(seeds, len(batch)))
+            yield election.document, election.eid, primes, batch, list(islice(seeds, len(batch))), self._reopen
+
+
+def check_attestations(scene: Scene, election: Election, made: bytes) -> list[int]:
+    """The nodes that attest another count than the published one, each a finding. `made`: the count made here."""
+    published, own = hashlib.sha256(election.tally).digest(), hashlib.sha256(made).digest() if made else b""
+    dissenting = [node for node, digest in sorted(election.attested.items()) if digest != published]
+    for node in dissenting:
+        right = {published: "the published one", election.attested[node]: f"that of node {node}"}
+        verdict = right.get(own, "neither of them") if made else "not known"
+        detail = f"node {node} attests another count than the published one; the count made here is {verdict}"
+        scene.find(Level.COUNT, "TallyDisputed", election.attested_at[node], detail)
+    return dissenting
 
 
 def _outcomes(definition: ElectionDefinition, made: bytes) -> list[Outcome]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from ..ledger.frame import FrameError, frame, parse_frame, read_u32
+from ..ledger.frame import FrameError, parse_frame, read_u32
 from ..ledger.proof import root_of
 from ..voting.definition import DefinitionError, ElectionDefinition, decode_definition, election_id
+from ..voting.fold import key_hash
 from ..voting.keycheck import WeakKey, check_long_lived_key
+from ..voting.trustee import enrolment_message
 from . import events as e
 from .compact import Compact
 from .report import Level
@@ -16,6 +18,8 @@ from .verify import check_identity_key, check_pss
 def identity_enrolled(scene: Scene, index: int, event: e.IdentityKeyEnrolled) -> None:
     scene.check(index, check_identity_key, event.user, event.n, event.signature)
     scene.enrol(index, event.user, event.n)
+    if owner := scene.owners.get(key_hash(event.n)):
+        scene.find(Level.SIGNATURES, "KeyReused", index, f"the identity key of {event.user.hex()} is that of {owner}")
 
 
 def drafted(scene: Scene, index: int, event: e.ElectionDrafted) -> None:
@@ -77,16 +81,37 @@ def _put_on_roll(scene: Scene, index: int, election: Election, leaf: bytes) -> b
     return election.added.get(voter) == number
 
 
+def trustee_invited(scene: Scene, index: int, event: e.TrusteeInvited) -> None:
+    election = _draft(scene, index, event.election)
+    if election is not None:
+        election.invited[event.user] = event.name
+
+
+def trustee_withdrawn(scene: Scene, index: int, event: e.TrusteeWithdrawn) -> None:
+    election = _draft(scene, index, event.election)
+    if election is None:
+        return
+    invited, enrolled = election.invited.pop(event.user, None), election.trustees.pop(event.user, None)
+    if invited is None or event.enrolled != (enrolled is not None):
+        scene.find(Level.BALLOTS, "TrusteeWithdrawnWrongly", index, "no such invitation, or in another state")
+
+
 def trustee_enrolled(scene: Scene, index: int, event: e.TrusteeEnrolled) -> None:
     election = _draft(scene, index, event.election)
     if election is None:
         return
-    election.trustees.append((event.name, event.n))
-    if event.number != len(election.trustees):
-        scene.find(Level.BALLOTS, "TrusteeMisnumbered", index, f"trustee {len(election.trustees)} comes next")
-    message = frame("trustee-key", event.election, event.name.encode(), event.n)
+    if election.invited.get(event.user) != event.name:
+        scene.find(Level.BALLOTS, "TrusteeNotInvited", index, f"user {event.user.hex()} is not invited as {event.name}")
+    election.enrolments += 1
+    if event.number != election.enrolments or event.user in election.trustees:
+        scene.find(Level.BALLOTS, "TrusteeMisnumbered", index, f"enrolment {election.enrolments} comes next")
+    others = [n for _, n in election.trustees.values()]
+    election.trustees[event.user] = event.name, event.n
+    message = enrolment_message(event.election, event.name, event.n)
     scene.check(index, check_pss, "TrusteeKeyProof", event.n, event.proof, message)
     scene.own(index, event.n, f"a trustee of election {event.election.hex()}")
+    if scene.is_identity(event.n) or event.n in others:
+        scene.find(Level.SIGNATURES, "KeyReused", index, f"the key of trustee {event.name} has another purpose, too")
 
 
 def opened(scene: Scene, index: int, event: e.ElectionOpened) -> None:
@@ -125,8 +150,10 @@ def _check_definition(scene: Scene, index: int, election: Election, definition: 
     roll = definition.roll
     if roll.size != len(election.roll) or bytes.fromhex(roll.root) != election.roll_root:
         scene.find(Level.BALLOTS, "RollRootDiffers", index, "the definition names another roll than the frozen one")
+    if election.invited.keys() - election.trustees.keys():
+        scene.find(Level.BALLOTS, "TrusteeMissing", index, "somebody who is invited has not enrolled a key")
     named = [(trustee.name, bytes.fromhex(trustee.n)) for trustee in definition.trustees]
-    if election.trustees and named != election.trustees:
+    if election.trustees and named != list(election.trustees.values()):
         scene.find(Level.BALLOTS, "TrusteesDiffer", index, "the definition names other trustees than those enrolled")
     origin = None if scene.membership is None else scene.membership.origin
     if definition.origin != origin or bytes.fromhex(definition.genesis) != scene.genesis:
@@ -163,6 +190,8 @@ HANDLERS: Handlers = {
     e.ElectionCancelled: cancelled,
     e.VotersAdded: voters_added,
     e.RollFrozen: roll_frozen,
+    e.TrusteeInvited: trustee_invited,
+    e.TrusteeWithdrawn: trustee_withdrawn,
     e.TrusteeEnrolled: trustee_enrolled,
     e.ElectionOpened: opened,
     e.ElectionStarted: started,

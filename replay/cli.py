@@ -14,6 +14,7 @@ import msgspec
 from ..ledger.entry import EntryError
 from ..ledger.receipt import ReceiptError
 from .audit import audit as run_audit
+from .consistency import Older, read_older, read_proof
 from .count_cli import count_command
 from .export import ExportError
 from .follow_cli import follow_command, witness_key_command
@@ -21,7 +22,7 @@ from .options import Pin, accept_option, as_json, existing_file, genesis_option
 from .rebuild import SAME, Compared, Rebuilt, compare_at, compare_nodes
 from .receipt import Confirmed, check_in_export, check_receipt, pinned
 from .report import Level, Report
-from .show import show_report
+from .show import json_parts, show_report
 from .show_progress import Bar
 from .source import SourceError, is_url, open_source
 
@@ -31,6 +32,8 @@ class Kept(msgspec.Struct):
 
     receipt: bytes
     body: bytes = b""
+    older: bytes = b""
+    consistency: tuple[bytes, ...] = ()
 
 
 @click.group()
@@ -66,22 +69,33 @@ replay.add_command(witness_key_command)
     show_default=True,
     help="The last level to check. Without signatures an audit takes a fraction of the time.",
 )
+@click.option("--reopen", is_flag=True, help="Open every ballot with the released keys, also where a seed proves it.")
 @as_json
-def audit_command(source: str, genesis: str | None, workers: int | None, level: str, as_json: bool) -> None:
+def audit_command(
+    source: str, genesis: str | None, workers: int | None, level: str, reopen: bool, as_json: bool
+) -> None:
     """Check everything that can be checked in the export SOURCE.
 
     Five levels: structure (all of it parses), chain (nothing was dropped, added, moved or changed), signatures,
     ballots (the right people, once each, and the board holds what was cast), count (every ballot opened again, the
     result the same to the byte). Findings are printed with the index of the entry, the first one first.
 
+    Ballots are opened by the published seeds, which takes public operations only; one without a seed, or whose seed is
+    wrong, with the released keys. The JSON has the accounting at every checkpoint where it changed.
+
     Without --genesis the audit shows that SOURCE is one consistent ledger, but not whose.
     """
     pin = Pin(genesis)
     with Bar(quiet=as_json) as bar, _failures():
         records = open_source(source, bar.reading)
-        report = run_audit(records, genesis_hash=pin.hash, on_progress=bar.step, workers=workers, level=Level(level))
+        checked = Level(level)
+        report = run_audit(
+            records, genesis_hash=pin.hash, on_progress=bar.step, workers=workers, level=checked, reopen=reopen
+        )
     if as_json:
-        click.echo(json.dumps(report.to_json()))
+        for part in json_parts(report):
+            click.echo(part, nl=False)
+        click.echo()
     else:
         show_report(report, pinned=pin.hash is not None)
     raise SystemExit(_status(report))
@@ -119,6 +133,8 @@ def rebuild_command(source: str, at: int | None, dsn: str | None, nodes: tuple[s
     "--ballot", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The ballot as it was sent."
 )
 @click.option("--export", "source", help="An export (file, folder or node) whose log must agree with the receipt.")
+@click.option("--checkpoint", type=existing_file, help="A checkpoint or receipt from another time, of the same log.")
+@click.option("--consistency", type=existing_file, help="The node's proof between the two checkpoints, as it was kept.")
 @genesis_option
 @accept_option
 @as_json
@@ -126,6 +142,8 @@ def receipt_command(
     file: Path,
     ballot: Path | None,
     source: str | None,
+    checkpoint: Path | None,
+    consistency: Path | None,
     genesis: str | None,
     accepted: frozenset[bytes],
     as_json: bool,
@@ -135,6 +153,10 @@ def receipt_command(
     FILE is the receipt's text, or a wallet record that has receipt and ballot in it. With the ballot it is also
     checked that this very ballot was recorded. The nodes come from the --genesis file, or from an --export, which
     also shows how they changed since: without it, receipts that nodes added later signed are refused.
+
+    With a --checkpoint from another time (a note, another receipt, or a wallet's record) it is checked that both are
+    of one log: by the --export, or by --consistency, what /api/ledger/proof/consistency answered. A wallet record
+    carries such a checkpoint and proof itself.
     """
     pin = Pin(genesis)
     if source is None and pin.file is None:
@@ -143,10 +165,11 @@ def receipt_command(
     body = ballot.read_bytes() if ballot else (kept.body or None)
     with _failures():
         try:
-            confirmed = _confirm(kept.receipt, body, source, pin, accepted)
+            older = _older(kept, checkpoint, consistency)
+            confirmed = _confirm(kept.receipt, body, source, pin, accepted, older)
         except ReceiptError as error:
             if as_json:
-                click.echo(json.dumps({"valid": False, "reason": str(error)}))
+                click.echo(json.dumps({"valid": False, "name": error.name, "reason": str(error)}))
                 raise SystemExit(1) from error
             raise
     if as_json:
@@ -154,6 +177,8 @@ def receipt_command(
         return
     click.echo(f"valid: entry {confirmed.index} ({confirmed.kind}), in the log of {confirmed.size} entries")
     click.echo("the ballot is the one recorded" if confirmed.committed else "no ballot given: only the place is proven")
+    if confirmed.consistent is not None:
+        click.echo(f"the log is the same as that of the other checkpoint, of {confirmed.consistent} entries")
 
 
 @replay.command("export")
@@ -174,11 +199,21 @@ def export_command(url: str, file: Path) -> None:
     click.echo(f"{file}: {file.stat().st_size} bytes, {done.count} entries")
 
 
-def _confirm(receipt: bytes, body: bytes | None, source: str | None, pin: Pin, accepted: frozenset[bytes]) -> Confirmed:
+def _confirm(
+    receipt: bytes, body: bytes | None, source: str | None, pin: Pin, accepted: frozenset[bytes], older: Older | None
+) -> Confirmed:
     if source is not None:
-        return check_in_export(receipt, open_source(source), body, pin.hash, accepted)
+        return check_in_export(receipt, open_source(source), body, pin.hash, accepted, older)
     assert pin.file is not None
-    return check_receipt(receipt, pinned(pin.file), body)
+    return check_receipt(receipt, pinned(pin.file), body, older)
+
+
+def _older(kept: Kept, checkpoint: Path | None, consistency: Path | None) -> Older | None:
+    """The other checkpoint: that of the option, else what the wallet record has."""
+    if checkpoint is None:
+        return read_older(kept.older).proven_by(kept.consistency) if kept.older else None
+    older = read_older(_kept(checkpoint).receipt)
+    return older if consistency is None else older.proven_by(read_proof(consistency.read_bytes()))
 
 
 def _rebuild(
@@ -223,7 +258,9 @@ def _failures() -> Iterator[None]:
     """What is wrong with the input or the line to it, said in one line with status 1."""
     try:
         yield
-    except (SourceError, ExportError, EntryError, ReceiptError) as error:
+    except ReceiptError as error:
+        raise click.ClickException(f"{error.name}: {error}") from error
+    except (SourceError, ExportError, EntryError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(str(error)) from error

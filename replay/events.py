@@ -93,8 +93,21 @@ class RollFrozen(Event, frozen=True):
     size: Count
 
 
+class TrusteeInvited(Event, frozen=True):
+    election: Id
+    user: Id
+    name: str
+
+
+class TrusteeWithdrawn(Event, frozen=True):
+    election: Id
+    user: Id
+    enrolled: bool
+
+
 class TrusteeEnrolled(Event, frozen=True):
     election: Id
+    user: Id
     number: int
     name: str
     n: Rsa3072
@@ -132,6 +145,7 @@ class ElectionClosed(Event, frozen=True):
     eid: Hash
     casts: Count
     by: bytes
+    claims_until_us: Count = 0
 
 
 class BallotsPublished(Event, frozen=True):
@@ -234,6 +248,7 @@ KINDS: dict[str, type[Event]] = {
         *(ElectionDrafted, ElectionAmended, ElectionCancelled, VotersAdded, RollFrozen, TrusteeEnrolled),
         *(ElectionOpened, CredentialIssued, BallotCast, ElectionClosed, BallotsPublished, PrivateErased),
         *(TrusteeKeyReleased, CredentialUnused, TallySeeds, TallyPublished, TallyAttested),
+        *(TrusteeInvited, TrusteeWithdrawn),
         *(ElectionStarted, MailOrdered, MailClaimed, MailReported, MailBounced),
     )
 } | dict.fromkeys((*CONF_KINDS, ANNOUNCED), Membership)

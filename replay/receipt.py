@@ -20,6 +20,7 @@ from ..ledger.receipt import parse as parse_receipt
 from ..ledger.recovery import KIND as RECOVERED
 from ..ledger.succession import CHANGES, Recovered, Succession, SuccessionError
 from .checks_chain import read_header
+from .consistency import Older, RootAt, check_older
 from .export import EntryRecord, Record
 from .logtree import LogTree
 from .succession import Follower
@@ -30,6 +31,7 @@ class Confirmed:
     """What a receipt proves. `committed`: the ballot handed in is the one recorded, None when none was.
 
     `size` and `root` are the checkpoint's; `published`: the log of an export was found to agree with it.
+    `consistent`: the size of the other checkpoint that was found to be of the same log, None when none was given.
     """
 
     index: int
@@ -39,6 +41,7 @@ class Confirmed:
     root: str
     committed: bool | None
     published: bool
+    consistent: int | None
 
 
 def pinned(genesis_file: bytes) -> Entry:
@@ -46,19 +49,20 @@ def pinned(genesis_file: bytes) -> Entry:
     try:
         entry = parse(*parse_frame("genesis-file", genesis_file, 2))
     except (FrameError, EntryError) as error:
-        raise ReceiptError(f"not a genesis file: {error}") from error
+        raise ReceiptError(f"not a genesis file: {error}", "BadGenesis") from error
     if entry.index != 1 or entry.kind != "Genesis":
-        raise ReceiptError("not a genesis file: it holds another entry")
+        raise ReceiptError("not a genesis file: it holds another entry", "BadGenesis")
     return entry
 
 
-def check_receipt(data: bytes, genesis: Entry, body: bytes | None = None) -> Confirmed:
+def check_receipt(data: bytes, genesis: Entry, body: bytes | None = None, older: Older | None = None) -> Confirmed:
     """Checks a receipt against the nodes that the genesis names.
 
-    `body` is the ballot, F(ballot, cast, sig). Raises ReceiptError, also for a ballot that is another one. Where nodes
-    were added, removed or rekeyed since, only an export can tell, see `check_in_export`.
+    `body` is the ballot, F(ballot, cast, sig), `older` another checkpoint to hold the receipt against. Raises
+    ReceiptError, also for a ballot that is another one. Where nodes were added, removed or rekeyed since, only an
+    export can tell, see `check_in_export`.
     """
-    return _check(parse_receipt(data), _founded(genesis), body, published=False)
+    return _check(parse_receipt(data), _founded(genesis), body, older, None)
 
 
 def check_in_export(
@@ -67,6 +71,7 @@ def check_in_export(
     body: bytes | None = None,
     genesis_hash: bytes | None = None,
     accepted: Collection[bytes] = (),
+    older: Older | None = None,
 ) -> Confirmed:
     """Checks a receipt against an export that reaches at least as far: the nodes in force, the entry, and the root.
 
@@ -79,10 +84,9 @@ def check_in_export(
         for record in records:
             if isinstance(record, EntryRecord):
                 reading.take(record)
-        succession = reading.succession()
+        return _check(receipt, reading.succession(), body, older, reading.tree.root)
     finally:
         reading.tree.close()
-    return _check(receipt, succession, body, published=True)
 
 
 class _Reading:
@@ -103,10 +107,10 @@ class _Reading:
         self.tree.append(record.header)
         entry = read_header(record.header)
         if entry is None:
-            raise ReceiptError(f"entry {self.tree.size} of the export does not parse")
+            raise ReceiptError(f"entry {self.tree.size} of the export does not parse", "MalformedExport")
         if self._members is None:
             if entry.kind != "Genesis" or self._pinned not in (None, entry.hash):
-                raise ReceiptError("the export has another genesis")
+                raise ReceiptError("the export has another genesis", "OtherLog")
             self._members = Follower(_founded(_parsed(record)), self.tree, self._accepted)
         elif entry.kind in CHANGES or entry.kind == ANNOUNCED:
             self._follow(_parsed(record), self._members)
@@ -122,7 +126,7 @@ class _Reading:
             if self.tree.size <= self._checkpoint.size:
                 self._unaccepted = self._unaccepted or error
         except SuccessionError as error:
-            raise ReceiptError(str(error)) from error
+            raise ReceiptError(str(error), "NotHandedOver") from error
 
     def succession(self) -> Succession:
         """The members up to the checkpoint and beyond. Raises ReceiptError when the export is not the log it speaks
@@ -130,16 +134,19 @@ class _Reading:
         """
         size = self._checkpoint.size
         if self._differs:
-            raise self._refusal(f"entry {self._receipt.index + 1} of the export is another one than the receipt's")
+            reason = f"entry {self._receipt.index + 1} of the export is another one than the receipt's"
+            raise self._refusal(reason, "EntryDiffers")
         if self.tree.size < size:
-            raise self._refusal(f"the export ends at entry {self.tree.size}, before the receipt's {size}")
+            reason = f"the export ends at entry {self.tree.size}, before the receipt's {size}"
+            raise self._refusal(reason, "ExportTooShort")
         if self._members is None or self.tree.root(size) != self._checkpoint.root:
-            raise self._refusal("the export does not lead to the root that was signed for the receipt: two logs exist")
+            reason = "the export does not lead to the root that was signed for the receipt: two logs exist"
+            raise self._refusal(reason, "TwoLogs")
         if self._unaccepted is not None:
-            raise ReceiptError(str(self._unaccepted))
+            raise ReceiptError(str(self._unaccepted), "RecoveryNotAccepted")
         return self._members.succession
 
-    def _refusal(self, reason: str) -> ReceiptError:
+    def _refusal(self, reason: str, name: str) -> ReceiptError:
         """Of a log that was lost in a recovery, even a good receipt differs: its holder must not be called a liar."""
         for place, before in self._recoveries:
             with suppress(ReceiptError):
@@ -147,22 +154,22 @@ class _Reading:
                 there = self._receipt.index < self.tree.size and not self._differs
                 fate = "but the entry is still there" if there else "and the entry with it"
                 lost = f"the log it speaks of was lost, {fate}, when the cluster was recovered at entry {place}"
-                return ReceiptError(f"{reason}. The receipt is good: {lost}")
-        return ReceiptError(reason)
+                return ReceiptError(f"{reason}. The receipt is good: {lost}", "LostInRecovery")
+        return ReceiptError(reason, name)
 
 
 def _parsed(record: EntryRecord) -> Entry:
     try:
         return parse(record.header, record.public)
     except EntryError as error:
-        raise ReceiptError(f"the export: {error}") from error
+        raise ReceiptError(f"the export: {error}", "MalformedExport") from error
 
 
 def _founded(genesis: Entry) -> Succession:
     try:
         return Succession.founded(membership_of(genesis.fields))
     except (EntryError, MembershipError) as error:
-        raise ReceiptError(f"the nodes cannot be read: {error}") from error
+        raise ReceiptError(f"the nodes cannot be read: {error}", "BadGenesis") from error
 
 
 def _claimed(receipt: Receipt) -> Checkpoint:
@@ -173,17 +180,21 @@ def _claimed(receipt: Receipt) -> Checkpoint:
         raise ReceiptError(str(error)) from error
 
 
-def _check(receipt: Receipt, succession: Succession, body: bytes | None, *, published: bool) -> Confirmed:
+def _check(
+    receipt: Receipt, succession: Succession, body: bytes | None, older: Older | None, root_at: RootAt | None
+) -> Confirmed:
+    """`root_at` gives the roots of the export's log, where there is one."""
     try:
         signers = succession.signers(receipt.note)
     except CheckpointError as error:
-        raise ReceiptError(str(error)) from error
+        raise ReceiptError(str(error), "CheckpointNotSigned") from error
     checkpoint = verify(receipt, succession.origin, signers)
     entry = read_header(receipt.header)
     if entry is None or entry.index != receipt.index + 1:
-        raise ReceiptError("the header is not that of an entry at the receipt's index")
+        raise ReceiptError("the header is not that of an entry at the receipt's index", "WrongPlace")
     if body is not None and not _commits(entry, receipt, body):
-        raise ReceiptError("the recorded ballot is not this one")
+        raise ReceiptError("the recorded ballot is not this one", "OtherBallot")
+    consistent = None if older is None else check_older(older, receipt, checkpoint, succession, root_at)
     return Confirmed(
         index=entry.index,
         kind=entry.kind,
@@ -191,7 +202,8 @@ def _check(receipt: Receipt, succession: Succession, body: bytes | None, *, publ
         size=checkpoint.size,
         root=checkpoint.root.hex(),
         committed=None if body is None else True,
-        published=published,
+        published=root_at is not None,
+        consistent=consistent,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -22,6 +23,11 @@ class Level(StrEnum):
 
 
 LEVELS = tuple(Level)
+
+CAVEAT = (
+    "silent: credentials that were issued and neither cast nor claimed as unused. A dishonest registrar could have"
+    " voted for their holders; only claims expose that. Compare it with the margin."
+)
 
 
 def reaches(stop: Level, level: Level) -> bool:
@@ -66,8 +72,8 @@ class Accounting:
     """Numbers of one election. `silent` = issued - ballots - unused: credentials nobody has heard of since.
 
     A dishonest registrar could have voted for the silent, and only claims of unused credentials expose it.
-    `silent_votes` is the most that they could have been worth where ballots have weights (then also unused and invalid
-    ballots count as silent, for their weights are not told apart).
+    `silent_votes` is the most that they could have been worth where ballots have weights (then also invalid ballots
+    count as silent, for their weights are not told apart).
     `cast` counts entries between open and close; `published`, `valid` and `invalid` ballots on the board.
     """
 
@@ -80,6 +86,26 @@ class Accounting:
     unused: int = 0
     silent: int = 0
     silent_votes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Minting:
+    """Proof that more credentials were used than issued, so the registrar made some of its own: ballots + unused >
+    issued, as of entry `index`. With `weight` it is about the credentials of that weight alone.
+
+    `entries` has for each kind that is counted [first index, last index, how many]: whoever doubts it counts them.
+    """
+
+    index: int
+    weight: int
+    issued: int
+    ballots: int
+    unused: int
+    entries: dict[str, tuple[int, int, int]]
+
+    @property
+    def excess(self) -> int:
+        return self.ballots + self.unused - self.issued
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +122,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ElectionReport:
-    """`recounted`: the count was made again here. `disputed`: a node attests another count than the published one."""
+    """`recounted`: the count was made again here, so many ballots `by_seed` and `by_keys`. `disputed`: a node attests
+    another count than the published one. `attested` and `dissenting` are numbers of nodes.
+
+    `series` has the accounting at every checkpoint where it changed, see `accounting.COLUMNS`; in it `valid` and
+    `invalid` are what the published count states.
+    """
 
     election: str
     eid: str
@@ -104,8 +135,14 @@ class ElectionReport:
     status: str
     accounting: Accounting
     recounted: bool
+    by_seed: int
+    by_keys: int
     disputed: bool
+    attested: list[int]
+    dissenting: list[int]
+    minting: Minting | None
     outcomes: list[Outcome]
+    series: Iterable[tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -144,7 +181,7 @@ class Report:
         return "fail" if self.at(level) else "pass"
 
     def to_json(self) -> dict[str, Any]:
-        """Made of what JSON has."""
+        """Made of what JSON has, without the series."""
         first = self.first
         return {
             "passed": self.passed,
@@ -158,8 +195,15 @@ class Report:
             "findings": [asdict(finding) for finding in self.findings],
             "more": self.more,
             "recoveries": [asdict(recovery) for recovery in self.recoveries],
-            "elections": [asdict(election) for election in self.elections],
+            "elections": [_election_json(election) for election in self.elections],
         }
+
+
+def _election_json(election: ElectionReport) -> dict[str, Any]:
+    """All but the series, which may be long: see `show.json_parts`."""
+    value = asdict(replace(election, series=()))
+    del value["series"]
+    return value
 
 
 @dataclass

@@ -14,7 +14,8 @@ from .compact import Compact
 from .events import Event
 from .logtree import LogTree
 from .pool import Check, Flaw, Pool
-from .report import Findings, Level, Recovered
+from .report import Findings, Level, Minting, Recovered
+from .series import Series
 from .spool import Spool
 
 HASH_BYTES, PLACE_BYTES = 32, 8
@@ -25,9 +26,14 @@ class Election:
     """What the log has said about one election so far.
 
     `added` and `roll` give the weight of each voter on the draft roll, until it is frozen, and on the frozen one.
-    `registrars`: weight to modulus. `issued_for`: how many credentials were issued for each weight. `trustees` are name
-    and modulus of those that enrolled. `spent` holds the ids of ballot keys on the board, `claimed` those claimed as
-    unused. `board` and `seeds` keep what the count needs.
+    `registrars`: weight to modulus. `invited` is the name of each trustee by user, `trustees` (name, modulus) of those
+    that enrolled, in that order. `issued_for`: how many credentials were issued for each weight. `spent` holds the ids
+    of ballot keys on the board, `claimed` those claimed as unused. `board` and `seeds` keep what the count needs.
+
+    `claims_until_us` is when claims end, 0 where they never do; `unspent` counts claims whose key is not on the board,
+    `claimed_weights` by weight. `seed_places` are (first ballot, entry) of each chunk of seeds, `stated` the valid and
+    invalid ballots of the published count, `attested` node to digest, `attested_at` node to entry. `spans` has for a
+    kind of entry (first index, last index, how many).
     """
 
     election: bytes
@@ -39,7 +45,9 @@ class Election:
     added: Compact = field(default_factory=Compact)
     roll: Compact = field(default_factory=Compact)
     roll_root: bytes = b""
-    trustees: list[tuple[str, bytes]] = field(default_factory=list)
+    invited: dict[bytes, str] = field(default_factory=dict)
+    enrolments: int = 0
+    trustees: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
     issued: Compact = field(default_factory=Compact)
     issued_for: Counter[int] = field(default_factory=Counter)
     casts: int = 0
@@ -49,16 +57,31 @@ class Election:
     board: Spool = field(default_factory=Spool)
     published_at: int = 0
     claimed: dict[bytes, int] = field(default_factory=dict)
+    claims_until_us: int = 0
+    unspent: int = 0
+    claimed_weights: Counter[int] = field(default_factory=Counter)
     released: dict[int, tuple[int, int]] = field(default_factory=dict)
     seed_chunks: int = 0
     seeds: Spool = field(default_factory=Spool)
+    seed_places: list[tuple[int, int]] = field(default_factory=list)
+    seeds_ended: bool = False
     tally: bytes = b""
     tally_at: int = 0
+    stated: tuple[int, int] = (0, 0)
     attested: dict[int, bytes] = field(default_factory=dict)
+    attested_at: dict[int, int] = field(default_factory=dict)
+    spans: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    minting: Minting | None = None
+    series: Series = field(default_factory=Series)
 
     @property
     def closed(self) -> bool:
         return self.status in ("closed", "published", "tallied")
+
+    def span(self, kind: str, index: int) -> None:
+        """One more entry of this kind."""
+        first, _, count = self.spans.get(kind, (index, 0, 0))
+        self.spans[kind] = (first, index, count + 1)
 
     def close(self) -> None:
         self.board.close()
@@ -68,7 +91,8 @@ class Election:
 @dataclass
 class Scene:
     """`genesis` is the hash of entry 1, `time_us` the time of the entry being read. `owners` says whose each cluster
-    key is: one key, one purpose. Unless `deep`, costly checks are not made.
+    key is: one key, one purpose. Unless `deep`, costly checks are not made. `touched` are the elections that something
+    happened to since the last checkpoint.
     """
 
     findings: Findings
@@ -81,8 +105,10 @@ class Scene:
     elections: dict[bytes, Election] = field(default_factory=dict)
     recoveries: list[Recovered] = field(default_factory=list)
     owners: dict[bytes, str] = field(default_factory=dict)
+    touched: set[bytes] = field(default_factory=set)
     _moduli: Spool = field(default_factory=Spool)
     _identities: Compact = field(default_factory=Compact)
+    _identity_keys: Compact = field(default_factory=Compact)
 
     def find(self, level: Level, name: str, index: int, detail: str) -> None:
         self.findings.add(level, name, index, detail)
@@ -103,6 +129,8 @@ class Scene:
         elif eid is not None and (eid != found.eid or not eid):
             self.find(Level.BALLOTS, "WrongElection", index, f"eid {eid.hex()} is not that of the election")
             return None
+        if found is not None:
+            self.touched.add(election)
         return found
 
     def enrol(self, index: int, user: bytes, modulus: bytes) -> None:
@@ -110,9 +138,14 @@ class Scene:
         name, before = key_hash(modulus), self._identities.get(user)
         if before is not None and name in list(self._enrolled(before))[1:]:
             self.find(Level.SIGNATURES, "KeySuperseded", index, f"user {user.hex()} had replaced this identity key")
+        self._identity_keys.add(name)
         # What was appended last is found by the user, and what was before it by what was appended.
         behind = 0 if before is None else before + 1
         self._identities.put(user, self._moduli.append(behind.to_bytes(PLACE_BYTES, "big") + name + modulus))
+
+    def is_identity(self, modulus: bytes) -> bool:
+        """Whether it was ever enrolled as anybody's identity key."""
+        return key_hash(modulus) in self._identity_keys
 
     def identity(self, user: bytes) -> tuple[bytes, bytes] | None:
         """(hash, modulus) of the identity key in force."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import asdict
 
-from .report import LEVELS, ElectionReport, Level, Report
-
-CAVEAT = (
-    "  silent: credentials that were issued and neither cast nor claimed as unused. A dishonest registrar could have\n"
-    "  voted for their holders; only claims expose that. Compare it with the margin."
-)
+from .report import CAVEAT, LEVELS, ElectionReport, Level, Minting, Report
+from .series import COLUMNS
 
 
 def show_report(report: Report, *, pinned: bool) -> None:
@@ -45,15 +43,49 @@ def _reservation(report: Report) -> str:
 
 
 def election_lines(election: ElectionReport, *, counted: bool = True) -> list[str]:
-    """Title, numbers and winners of one election; not `counted`: nobody tried to count it."""
+    """Title, numbers and winners of one election, and how far the silent could have moved them; not `counted`: nobody
+    tried to count it.
+    """
     numbers = asdict(election.accounting)
     lines = [f"{election.title or election.election} ({election.status}{', DISPUTED' if election.disputed else ''})"]
     lines.append("  " + "  ".join(f"{name} {number}" for name, number in numbers.items()))
     for outcome in election.outcomes:
         names = ", ".join(outcome.names) or "nobody"
         lines.append(f"  {outcome.text} {names} ({outcome.method}, rounds: {outcome.rounds}, margin: {outcome.margin})")
-    if election.recounted and election.accounting.silent:
-        lines.append(CAVEAT)
-    elif counted and not election.recounted and election.status == "tallied":
+    if election.recounted:
+        lines += _silent_lines(election)
+        lines.append(f"  ballots opened by their seeds: {election.by_seed}, with the released keys: {election.by_keys}")
+    elif counted and election.status == "tallied":
         lines.append("  the count could not be made again")
+    if election.minting is not None:
+        lines += _minting_lines(election.minting)
     return lines
+
+
+def _silent_lines(election: ElectionReport) -> list[str]:
+    votes = election.accounting.silent_votes
+    if votes <= 0:
+        return []
+    close = [outcome.text for outcome in election.outcomes if votes >= outcome.margin]
+    verdict = f"as much as the margin of: {', '.join(close)}" if close else "less than every margin"
+    return [f"  the silent could have been worth {votes} votes, {verdict}", f"  {CAVEAT}"]
+
+
+def _minting_lines(minting: Minting) -> list[str]:
+    of_weight = f" of weight {minting.weight}" if minting.weight else ""
+    sums = f"{minting.ballots} ballots{of_weight} + {minting.unused} unused > {minting.issued} issued"
+    lines = [f"  MINTED {minting.excess}: {sums}, as of entry {minting.index}. Count them yourself:"]
+    spans = minting.entries.items()
+    return lines + [f"    {kind}: {count} entries, from {first} to {last}" for kind, (first, last, count) in spans]
+
+
+def json_parts(report: Report) -> Iterator[str]:
+    """The report as one JSON object in parts, for the series may be too long to be held at once."""
+    yield json.dumps(report.to_json())[:-1]
+    yield f', "series": {{"columns": {json.dumps(COLUMNS)}, "elections": {{'
+    for number, election in enumerate(report.elections):
+        yield f'{", " if number else ""}"{election.election}": ['
+        for place, row in enumerate(election.series):
+            yield (", " if place else "") + json.dumps(row)
+        yield "]"
+    yield "}}}"

@@ -5,7 +5,10 @@ Each returns what is wrong, nothing when all is well.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
+from hashlib import sha256
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -19,6 +22,15 @@ from ..voting.envelope import EnvelopeError, check_shape
 from ..voting.tally import BadSeed, KeysMissing, Opener, Vote
 from .pool import Flaw
 from .report import Level
+
+
+class Reopened(NamedTuple):
+    """A ballot of the board, opened: the vote, whether a seed alone proved it, and what is wrong with the seed."""
+
+    vote: Vote | None
+    by_seed: bool
+    flaws: list[Flaw]
+
 
 Primes = tuple[tuple[int, int, int], ...]
 """(number, p, q) of trustees whose keys are released."""
@@ -112,25 +124,35 @@ def _check_credential(definition: bytes, eid: bytes, ballot: Ballot) -> list[Fla
 
 
 def open_ballots(
-    definition: bytes, eid: bytes, primes: Primes, bodies: list[bytes], seeds: list[bytes]
-) -> list[tuple[Vote | None, list[Flaw]]]:
-    """Opens ballots of the board, by their seeds where they have one, otherwise with the released keys."""
+    definition: bytes, eid: bytes, primes: Primes, bodies: list[bytes], seeds: list[bytes | None], reopen: bool
+) -> list[Reopened]:
+    """Opens ballots of the board. A seed is None where none was published, empty where the ballot is called invalid.
+
+    A seed proves a ballot valid by public operations. All others are opened with the released keys, and with `reopen`
+    those too.
+    """
     opener = _opener(definition, eid, primes)
-    return [_open(opener, body, seed) for body, seed in zip(bodies, seeds, strict=True)]
+    return [_open(opener, body, seed, reopen) for body, seed in zip(bodies, seeds, strict=True)]
 
 
-def _open(opener: Opener, body: bytes, seed: bytes) -> tuple[Vote | None, list[Flaw]]:
-    flaws = []
+def _open(opener: Opener, body: bytes, seed: bytes | None, reopen: bool) -> Reopened:
+    if seed and not reopen:
+        with suppress(BadSeed):
+            vote = opener.open(body, seed)
+            if vote is not None:
+                return Reopened(vote, True, [])
+    name = f"ballot {sha256(body).hexdigest()}"
     try:
-        return opener.open(body, seed), []
-    except BadSeed as error:
-        flaws.append(Flaw(Level.COUNT, "BadSeed", str(error)))
+        vote = opener.open(body)
     except KeysMissing as error:
-        return None, [Flaw(Level.COUNT, "KeysMissing", str(error))]
-    try:
-        return opener.open(body), flaws
-    except KeysMissing as error:
-        return None, [*flaws, Flaw(Level.COUNT, "KeysMissing", str(error))]
+        wrong = [Flaw(Level.COUNT, "BadSeed", f"{name}: its seed does not open it")] if seed and not reopen else []
+        return Reopened(None, False, [*wrong, Flaw(Level.COUNT, "KeysMissing", f"{name}: {error}")])
+    if seed is None or seed == (vote.seed if vote else b""):
+        return Reopened(vote, False, [])
+    if not seed:
+        return Reopened(vote, False, [Flaw(Level.COUNT, "SeedKeptBack", f"{name} is said to be invalid, and opens")])
+    found = "is invalid, and has a seed" if vote is None else "has another seed than the one published"
+    return Reopened(vote, False, [Flaw(Level.COUNT, "BadSeed", f"{name} {found}")])
 
 
 @lru_cache(maxsize=16)

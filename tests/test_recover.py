@@ -27,7 +27,9 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Runs the command of node 2; `outcome` is what there would be to do, or what refuses it."""
 
     def run(*arguments: str, typed: str = "", outcome: Exception | None = None) -> Result:
-        async def recover(_: Settings, *, force: bool, confirm: Callable[[Sequence[str]], bool]) -> Entry | None:
+        async def recover(
+            _: Settings, *, force: bool, confirm: Callable[[Sequence[str]], bool], restored: bool
+        ) -> Entry | None:
             if outcome is not None:
                 raise outcome
             return genesis() if confirm([f"the plan, force {force}"]) else None

@@ -100,17 +100,45 @@ class AddVoters(Command, frozen=True):
     voters: list[NewVoter]
 
 
+class InviteTrustee(Command, frozen=True):
+    """`user` is the id of the address with this `tag` (its keyed hash), or one for it if it has none yet.
+
+    `name` is what the definition will say.
+    """
+
+    command: bytes
+    election: bytes
+    organiser: bytes
+    user: bytes
+    tag: bytes
+    address: str
+    name: Text
+
+
+class WithdrawTrustee(Command, frozen=True):
+    """Takes an invitation back, and the key with it if one was enrolled."""
+
+    command: bytes
+    election: bytes
+    organiser: bytes
+    user: bytes
+
+
 class EnrolTrustee(Command, frozen=True):
-    """`proof` is PSS(trustee, F(trustee-key, election, name, n))."""
+    """`user` was invited. `proof` is PSS(trustee, F(trustee-key, election, name, n))."""
 
     election: bytes
+    user: bytes
     name: Text
     n: bytes
     proof: bytes
 
 
 class OpenElection(Command, frozen=True):
-    """Freezes roll and definition, made from `draft`. `trustee_key` is the cluster's own (PKCS #8 PEM) or empty."""
+    """Freezes roll and definition, made from `draft` and from the trustees after their first `trustee_changes` changes.
+
+    `trustee_key` is the cluster's own (PKCS #8 PEM) or empty.
+    """
 
     election: bytes
     organiser: bytes
@@ -120,6 +148,7 @@ class OpenElection(Command, frozen=True):
     root: bytes
     registrar_keys: list[bytes]
     trustee_key: bytes
+    trustee_changes: Number = 0
 
 
 class StartElection(Command, frozen=True):
@@ -282,6 +311,8 @@ AnyCommand = (
     | DraftElection
     | AmendElection
     | AddVoters
+    | InviteTrustee
+    | WithdrawTrustee
     | EnrolTrustee
     | OpenElection
     | StartElection
@@ -313,12 +344,9 @@ class CommandError(ValueError):
 def natural_key(command: AnyCommand) -> bytes | None:
     """What a command is known by when it comes again; none for those that the rows they make are known by.
 
-    Its own `command`; for a trustee its key, which must not be enrolled twice; for what the cluster does itself, and in
-    parts, the whole content.
+    Its own `command`; for what the cluster does itself, and in parts, the whole content.
     """
     match command:
-        case EnrolTrustee():
-            return frame_hash("trustee-enrolment", command.election, command.n)
         case PublishBallots() | EraseCasts() | PublishSeeds():
             return frame_hash("command", encode_command(command))
         case _:

@@ -12,11 +12,12 @@ from typing import Any
 from ..ledger.decision import Decision, Known
 from . import commands as c
 from .ballot import BallotError, parse_ballot
-from .decisions import accounts, casting, elections, mailing, publishing
+from .decisions import accounts, casting, elections, mailing, publishing, trustees
 from .decisions.base import View
 from .envelope import ballot_id
 from .fold import key_hash
 from .tables import Key
+from .trustee import product
 
 
 def reads(command: c.AnyCommand) -> list[tuple[str, Key]]:
@@ -49,7 +50,7 @@ def _cast_reads(cmd: Any) -> list[tuple[str, Key]]:
 
 def _claim_reads(cmd: Any) -> list[tuple[str, Key]]:
     place = (cmd.eid, ballot_id(cmd.bpk))
-    return [("unused_claims", place), ("casts", place), ("spent", place)]
+    return [("unused_claims", place), ("casts", place), ("spent", place), ("claim_windows", (cmd.eid,))]
 
 
 def _voter_reads(cmd: Any) -> list[tuple[str, Key]]:
@@ -78,10 +79,23 @@ _READS: dict[type[Any], Callable[[Any], list[tuple[str, Key]]]] = {
     ],
     c.ReportMail: _outcome_reads,
     c.RecordBounce: lambda cmd: [("mail", (cmd.election, cmd.kind, cmd.voter))],
-    c.EnrolIdentityKey: lambda cmd: [("identity_keys", (cmd.user, key_hash(cmd.n)))],
+    c.EnrolIdentityKey: lambda cmd: [
+        ("identity_keys", (cmd.user, key_hash(cmd.n))),
+        ("trustee_keys", (key_hash(cmd.n),)),
+    ],
+    c.InviteTrustee: lambda cmd: [("invited_trustees", (cmd.election, cmd.user))],
+    c.WithdrawTrustee: lambda cmd: [("invited_trustees", (cmd.election, cmd.user))],
+    c.EnrolTrustee: lambda cmd: [
+        ("invited_trustees", (cmd.election, cmd.user)),
+        ("trustee_keys", (key_hash(cmd.n),)),
+        ("identity_keys", (cmd.user, key_hash(cmd.n))),
+    ],
     c.CastBallot: _cast_reads,
     c.ClaimUnused: _claim_reads,
-    c.ReleaseTrusteeKey: lambda cmd: [("trustees", (cmd.election, cmd.number))],
+    c.ReleaseTrusteeKey: lambda cmd: [
+        ("trustees", (cmd.election, cmd.number)),
+        ("released_keys", (cmd.election, cmd.number, product(cmd.p, cmd.q))),
+    ],
     c.AttestTally: lambda cmd: [("attestations", (cmd.election, cmd.node))],
 }
 
@@ -94,7 +108,9 @@ _DECIDE: dict[type[Any], Callable[[View, Any, int], Decision]] = {
     c.DraftElection: elections.draft,
     c.AmendElection: elections.amend,
     c.AddVoters: elections.add_voters,
-    c.EnrolTrustee: elections.enrol_trustee,
+    c.InviteTrustee: trustees.invite,
+    c.WithdrawTrustee: trustees.withdraw,
+    c.EnrolTrustee: trustees.enrol,
     c.OpenElection: elections.open,
     c.StartElection: elections.start,
     c.CloseElection: elections.close,
@@ -108,7 +124,7 @@ _DECIDE: dict[type[Any], Callable[[View, Any, int], Decision]] = {
     c.ClaimUnused: casting.claim_unused,
     c.PublishBallots: publishing.publish,
     c.EraseCasts: publishing.erase,
-    c.ReleaseTrusteeKey: publishing.release,
+    c.ReleaseTrusteeKey: trustees.release,
     c.PublishSeeds: publishing.seeds,
     c.PublishTally: publishing.tally,
     c.AttestTally: publishing.attest,

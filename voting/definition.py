@@ -29,6 +29,7 @@ MODULUS_BYTES = 384  # RSA-3072
 LENGTH_PREFIX = 2
 PAD_STEP = 64
 MAX_PAD_LEN = LENGTH_PREFIX + 0xFFFF
+MAX_CLAIMS_S = 366 * 86_400
 
 
 class Trustee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +57,8 @@ class ElectionDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """An election. Times are microseconds since 1970; `closes_us` 0 means closed by hand.
 
     `pad_len` is the length of every plaintext including its 2-byte length, `k` the number of trustees needed.
-    `origin` is the log's name and `genesis` the hash of its first entry in hex.
+    `origin` is the log's name and `genesis` the hash of its first entry in hex. `claims_s` is how many seconds after
+    the close credentials may be claimed as unused; left out, as in definitions made before there was an end: for ever.
     """
 
     version: int = VERSION
@@ -71,6 +73,7 @@ class ElectionDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     roll: Roll
     origin: str
     genesis: str
+    claims_s: int | msgspec.UnsetType = msgspec.UNSET
 
 
 def encode_definition(definition: ElectionDefinition) -> bytes:
@@ -131,6 +134,8 @@ def check_definition(definition: ElectionDefinition) -> None:
         raise DefinitionError("the opening time is out of range")
     if definition.closes_us != 0 and not definition.opens_us < definition.closes_us <= document.MAX_INTEGER:
         raise DefinitionError("the election closes before it opens")
+    if definition.claims_s is not msgspec.UNSET and not 1 <= definition.claims_s <= MAX_CLAIMS_S:
+        raise DefinitionError(f"unused credentials are claimed for 1 to {MAX_CLAIMS_S} seconds after the close")
     if not pad_length(definition.questions) <= definition.pad_len <= MAX_PAD_LEN:
         raise DefinitionError("pad_len does not hold every choice")
     _check_keys(definition)
@@ -144,6 +149,11 @@ def check_definition(definition: ElectionDefinition) -> None:
     _check_hex("the genesis hash", definition.genesis, 32)
 
 
+def check_trustee_name(name: str) -> None:
+    """Raises DefinitionError for what no definition takes."""
+    _check_text("a trustee's name", name, MAX_NAME)
+
+
 def _check_keys(definition: ElectionDefinition) -> None:
     trustees, registrars = definition.trustees, definition.registrars
     if not 1 <= len(trustees) <= MAX_TRUSTEES:
@@ -151,7 +161,7 @@ def _check_keys(definition: ElectionDefinition) -> None:
     if not 1 <= definition.k <= len(trustees):
         raise DefinitionError("k is not between 1 and the number of trustees")
     for trustee in trustees:
-        _check_text("a trustee's name", trustee.name, MAX_NAME)
+        check_trustee_name(trustee.name)
     if not registrars:
         raise DefinitionError("an election has at least one registrar key")
     if not all(1 <= registrar.weight < 2**32 for registrar in registrars):

@@ -15,6 +15,7 @@ from .ballot import BallotError, parse_ballot
 from .definition import decode_definition
 from .envelope import ballot_id
 from .tables import Change, Clear, Put
+from .trustee import product
 
 
 def fold(entry: Entry) -> list[Change]:
@@ -99,11 +100,34 @@ def _roll_frozen(entry: Entry, public: dict[str, Any]) -> list[Change]:
     return [Put("elections", (public["election"],), {"status": "frozen", "roll_root": public["root"]})]
 
 
-def _trustee_enrolled(entry: Entry, public: dict[str, Any]) -> list[Change]:
-    values = {"name": public["name"], "n": public["n"], "proof": public["proof"]}
+def _trustee_invited(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    values = {"name": public["name"], "invited_at": entry.index}
+    changes: list[Change] = [
+        Put("invited_trustees", (public["election"], public["user"]), values),
+        Put("elections", (public["election"],), add={"trustee_changes": 1, "invited_count": 1}),
+    ]
+    if entry.private is not None:
+        known = {"user_id": public["user"], "address_at": entry.index}
+        changes.append(Put("accounts", (entry.private_fields["tag"],), known))
+    return changes
+
+
+def _trustee_withdrawn(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    gone = dict.fromkeys(("n", "number", "invited_at", "enrolled_at"))
+    fewer = {"trustee_changes": 1, "invited_count": -1, "trustee_count": -int(public["enrolled"])}
     return [
-        Put("trustees", (public["election"], public["number"]), values),
-        Put("elections", (public["election"],), add={"trustee_count": 1}),
+        Put("invited_trustees", (public["election"], public["user"]), gone),
+        Put("elections", (public["election"],), add=fewer),
+    ]
+
+
+def _trustee_enrolled(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    election, user, n = public["election"], public["user"], public["n"]
+    values = {"n": n, "number": public["number"], "enrolled_at": entry.index}
+    return [
+        Put("invited_trustees", (election, user), values),
+        Put("trustee_keys", (key_hash(n),), {"election": election, "user_id": user}),
+        Put("elections", (election,), add={"trustee_changes": 1, "trustee_count": 1, "enrolments": 1}),
     ]
 
 
@@ -148,7 +172,10 @@ def _ballot_cast(entry: Entry, public: dict[str, Any]) -> list[Change]:
 
 def _election_closed(entry: Entry, public: dict[str, Any]) -> list[Change]:
     values = {"status": "closed", "closed_at": entry.index, "closed_count": public["casts"]}
-    return [Put("elections", (public["election"],), values)]
+    changes: list[Change] = [Put("elections", (public["election"],), values)]
+    if "claims_until_us" in public:
+        changes.append(Put("claim_windows", (public["eid"],), {"until_us": public["claims_until_us"]}))
+    return changes
 
 
 def _ballots_published(entry: Entry, public: dict[str, Any]) -> list[Change]:
@@ -182,8 +209,10 @@ def _private_erased(entry: Entry, public: dict[str, Any]) -> list[Change]:
 
 
 def _trustee_key_released(entry: Entry, public: dict[str, Any]) -> list[Change]:
-    values = {"p": public["p"], "q": public["q"], "released_at": entry.index}
-    return [Put("trustees", (public["election"], public["number"]), values)]
+    """Kept under the product of the factors, so that factors of some other number neither hide nor replace the key."""
+    p, q = public["p"], public["q"]
+    values = {"p": p, "q": q, "released_at": entry.index}
+    return [Put("released_keys", (public["election"], public["number"], product(p, q)), values)]
 
 
 def _tally_seeds(entry: Entry, public: dict[str, Any]) -> list[Change]:
@@ -260,6 +289,8 @@ _FOLD: dict[str, Callable[[Entry, dict[str, Any]], list[Change]]] = {
     "ElectionCancelled": _election_cancelled,
     "VotersAdded": _voters_added,
     "RollFrozen": _roll_frozen,
+    "TrusteeInvited": _trustee_invited,
+    "TrusteeWithdrawn": _trustee_withdrawn,
     "TrusteeEnrolled": _trustee_enrolled,
     "ElectionOpened": _election_opened,
     "ElectionStarted": _election_started,

@@ -105,15 +105,24 @@ class Opener:
         return None if weight is None else Vote(opened.seed, answers, weight)
 
     def _weight(self, ballot: Ballot) -> int | None:
-        if len(self._registrars) == 1:
-            return self._registrars[0][0]
-        for weight, registrar in self._registrars:
-            try:
-                verify_credential(registrar, ballot.eid, ballot.bpk, ballot.prefix, ballot.credential)
-            except BallotError:
-                continue
-            return weight
-        return None
+        return weight_of(self._registrars, ballot.eid, ballot.bpk, ballot.prefix, ballot.credential)
+
+
+def weight_of(
+    registrars: Sequence[tuple[int, bytes]], eid: bytes, bpk: bytes, prefix: bytes, credential: bytes
+) -> int | None:
+    """The weight of a credential: that of the one of the `registrars` (weight, modulus) who signed it. Of a single one
+    the signature is not looked at.
+    """
+    if len(registrars) == 1:
+        return registrars[0][0]
+    for weight, registrar in registrars:
+        try:
+            verify_credential(registrar, eid, bpk, prefix, credential)
+        except BallotError:
+            continue
+        return weight
+    return None
 
 
 def open_board(
@@ -141,24 +150,39 @@ def seeds_of(votes: Iterable[Vote | None]) -> list[bytes]:
 
 def count_document(definition: ElectionDefinition, eid: bytes, votes: Iterable[Vote | None]) -> bytes:
     """The count, from all ballots of the board in any order, None for an invalid one. `votes` is read once."""
-    tally, lot = Tally(definition.questions), Seed()
-    weights = Counter({registrar.weight: 0 for registrar in definition.registrars})
-    invalid = 0
+    count = Count(definition, eid)
     for vote in votes:
+        count.add(vote)
+    return count.document()
+
+
+class Count:
+    """A count under way."""
+
+    def __init__(self, definition: ElectionDefinition, eid: bytes) -> None:
+        self._eid, self._tally, self._lot = eid, Tally(definition.questions), Seed()
+        self._weights = Counter({registrar.weight: 0 for registrar in definition.registrars})
+        self._invalid = 0
+
+    def add(self, vote: Vote | None) -> None:
+        """The next ballot of the board, None for an invalid one. Their order makes no difference."""
         if vote is None:
-            invalid += 1
-            continue
-        tally.add(vote.answers, vote.weight)
-        lot.add(vote.seed)
-        weights[vote.weight] += 1
-    valid = weights.total()
-    return document.encode(
-        {
-            "version": TALLY_VERSION,
-            "election": eid.hex(),
-            "ballots": {"published": valid + invalid, "valid": valid, "invalid": invalid},
-            "weights": {str(weight): count for weight, count in weights.items()},
-            "lot": lot.digest().hex(),
-            "questions": tally.results(lot.digest()),
-        }
-    )
+            self._invalid += 1
+            return
+        self._tally.add(vote.answers, vote.weight)
+        self._lot.add(vote.seed)
+        self._weights[vote.weight] += 1
+
+    def document(self) -> bytes:
+        """The count document of the ballots so far."""
+        valid, invalid = self._weights.total(), self._invalid
+        return document.encode(
+            {
+                "version": TALLY_VERSION,
+                "election": self._eid.hex(),
+                "ballots": {"published": valid + invalid, "valid": valid, "invalid": invalid},
+                "weights": {str(weight): count for weight, count in self._weights.items()},
+                "lot": self._lot.digest().hex(),
+                "questions": self._tally.results(self._lot.digest()),
+            }
+        )

@@ -1,6 +1,7 @@
 """The app without anything behind it: headers, limits, problem documents, and what it says when all else is down."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -274,3 +275,33 @@ def test_the_log_of_a_login_holds_neither_address_nor_password(caplog: pytest.Lo
     everything = repr([vars(record) for record in caplog.records if record.name.startswith("ballot")])
     assert "ballot.request" in everything
     assert "who@" not in everything and "sesame" not in everything
+
+
+def claim_body(**changes: bytes) -> bytes:
+    lengths = {"election": 32, "bpk": 256, "prefix": 32, "credential": 384, "signature": 256}
+    fields = {name: bytes([7]) * length for name, length in lengths.items()} | changes
+    return json.dumps({name: b64(value) for name, value in fields.items()}).encode()
+
+
+@pytest.mark.parametrize("name", ["election", "bpk", "prefix", "credential", "signature"])
+def test_a_claim_with_a_field_of_another_length_never_reaches_the_ledger(name: str) -> None:
+    ledger = StubLedger()
+    answer = ask("POST", "/api/votes/unused", ledger=ledger, headers=JSON, body=claim_body(**{name: bytes(31)}))
+    assert refusal(answer) == (422, "BadRequest")
+    assert set(ledger.asked) <= {"status"}
+
+
+def test_claims_are_turned_away_at_the_same_gate_as_casts() -> None:
+    ledger = StubLedger()
+    answer = ask("POST", "/api/votes/unused", ledger=ledger, headers=JSON, body=claim_body(), at_once=0)
+    assert refusal(answer) == (503, "Overloaded")
+    assert set(ledger.asked) <= {"status"}
+
+
+def test_the_log_of_a_claim_names_neither_who_nor_what(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask("POST", "/api/votes/unused", headers=JSON, body=claim_body(prefix=bytes(31)))
+    [record] = [record for record in caplog.records if record.name == "ballot.request"]
+    fields = vars(record)
+    assert (fields["route"], fields["status"], fields["refusal"]) == ("/api/votes/unused", 422, "BadRequest")
+    assert not {"request", "ms", "user", "remote", "client"} & fields.keys()

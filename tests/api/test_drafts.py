@@ -62,9 +62,17 @@ def test_an_amendment_can_take_a_time_away() -> None:
         Draft("T", [Question("Who?", "plurality", ["A", "A"], 1)], 0, 0),
         Draft("T", [QUESTION], 2_000_000, 1_000_000),
         Draft("T", [QUESTION], -1, 0),
+        Draft("T", [QUESTION], 0, 0, claims_s=0),
     ],
 )
 def test_a_draft_that_could_never_be_opened_is_refused(draft: Draft) -> None:
     with pytest.raises(Refused) as caught:
         encode_draft(draft)
     assert caught.value.refusal == "BadDefinition"
+
+
+def test_claims_are_taken_for_a_week_unless_the_organiser_says_otherwise() -> None:
+    assert draft_of(decode(DraftBody, b'{"title":"T","questions":[]}')).claims_s == 7 * 86_400
+    assert draft_of(decode(DraftBody, b'{"title":"T","questions":[],"claims_s":60}')).claims_s == 60
+    assert changed(claims_s=90).claims_s == 90
+    assert changed(title="Other").claims_s == DRAFT.claims_s

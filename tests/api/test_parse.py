@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Annotated
 
 import msgspec
 import pytest
@@ -192,3 +193,30 @@ def test_a_body_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
         return {"type": "http.request", "body": b"x", "more_body": True}
 
     assert refused_body(Request(chunked([b""]).scope, drip), 10**6).refusal == "RequestTimeout"
+
+
+class Counted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    count: Annotated[int, msgspec.Meta(ge=0, le=9)]
+    name: B64 = B64(b"")
+    at: datetime | None = None
+
+
+def test_a_whole_number_may_be_written_as_a_fraction_of_nothing() -> None:
+    """RFC 8259 has one kind of number, and JSON Schema calls 3.0 an integer."""
+    for text in (b"3", b"3.0", b"30e-1", b"0.3e1"):
+        assert decode(Counted, b'{"count":%s,"name":"AAA","at":"2030-01-01T00:00:00Z"}' % text).count == 3
+
+
+@pytest.mark.parametrize(
+    "text", ["3.5", "1e400", "-1.0", "10.0", "9007199254740993.0", "NaN", '"3.0"', "true", "[3.0]"]
+)
+def test_what_is_no_such_number_is_still_refused(text: str) -> None:
+    with pytest.raises(Refused) as caught:
+        decode(Counted, b'{"count":%s}' % text.encode())
+    assert caught.value.refusal == "MalformedBody"
+
+
+def test_a_whole_float_hides_nothing_else_that_is_wrong() -> None:
+    for rest in (b',"more":1}', b',"name":"A="}', b',"count":3.0}', b""):
+        with pytest.raises(Refused):
+            decode(Counted, b'{"count":3.0' + rest)

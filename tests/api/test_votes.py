@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from ballot.http.opened import Opened
 from ballot.http.problems import Refused
-from ballot.http.votes import check_ballot, check_credential
+from ballot.http.votes import check_ballot, check_claim, check_credential
 from ballot.ledger import rsa
 from ballot.ledger.frame import frame
 from ballot.voting.ballot import BallotError, cast_frame, credential_message, parse_ballot
@@ -114,6 +114,33 @@ def test_a_weak_ballot_key_is_refused() -> None:
     body = world().body()
     even = world().bpk[:-1] + bytes([world().bpk[-1] & 0xFE])
     assert refusal(body.replace(world().bpk, even)) == "WeakKey"
+
+
+@cache
+def unused() -> bytes:
+    return world().credential()
+
+
+def claim_signature(eid: bytes | None = None, kind: str = "unused") -> bytes:
+    fields = (eid or world().opened.eid, world().bpk, PREFIX, unused())
+    return rsa.sign(world().ballot_key, frame(kind, *fields))
+
+
+def refused_claim(**changes: bytes) -> str:
+    fields = {"bpk": world().bpk, "prefix": PREFIX, "credential": unused(), "signature": claim_signature()}
+    with pytest.raises(Refused) as caught:
+        check_claim(world().opened, **(fields | changes))
+    return caught.value.refusal
+
+
+def test_a_claim_is_signed_by_its_own_ballot_key_for_its_own_election_and_as_a_claim() -> None:
+    check_claim(world().opened, world().bpk, PREFIX, unused(), claim_signature())
+    assert refused_claim(signature=bytes(256)) == "BadSignature"
+    assert refused_claim(signature=claim_signature(eid=bytes(32))) == "BadSignature"
+    assert refused_claim(signature=claim_signature(kind="cast")) == "BadSignature"
+    assert refused_claim(credential=world().credential(eid=bytes(32))) == "BadCredential"
+    assert refused_claim(prefix=bytes([1]) * 32) == "BadCredential"
+    assert refused_claim(bpk=world().bpk[:-1] + bytes([world().bpk[-1] & 0xFE])) == "WeakKey"
 
 
 def test_a_claim_s_credential_is_checked_against_every_registrar() -> None:

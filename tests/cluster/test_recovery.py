@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
+import subprocess
 
 import psycopg
 import pytest
 
 from ballot.cluster import Cluster, ClusterNode
+from ballot.embedded_programs import own_account, postgres_programs
 from ballot.ledger.membership import ChangeRefused
 from ballot.ledger.submit import Unavailable
 from ballot.ledger.survivor import RecoveryRefused
@@ -132,3 +135,54 @@ def test_a_survivor_goes_on_alone_and_new_nodes_join_it() -> None:
 
     with running(3) as cluster:
         asyncio.run(recovery(cluster))
+
+
+def postgres_tool(name: str, node: ClusterNode, *arguments: str, feed: bytes = b"") -> bytes:
+    program = postgres_programs(own_account()) / name
+    command = [str(program), f"--dbname={node.settings.dsn}", *arguments]
+    return subprocess.run(command, input=feed, check=True, capture_output=True).stdout
+
+
+async def all_hosts_are_lost_but_a_dump(cluster: Cluster) -> tuple[ClusterNode, int, int]:
+    """The node whose database was restored, the last entry of the dump, and one that was acknowledged after it."""
+    node = cluster.nodes[0]
+    async with loaded(*cluster.nodes) as load:
+        await until(lambda: len(load.acknowledged) >= 20, 20)
+    await checkpoint_covers(node, load.acknowledged[-1])
+    dump = await asyncio.to_thread(postgres_tool, "pg_dump", node, "--format=custom")
+    last = max(index for index, _ in await logs_agree([node]))
+    client = cluster.nodes[1].client()
+    later = await client.submit(registration(10**9))
+    client.close()
+    for one in list(cluster.nodes):
+        one.kill_ledger()
+        await asyncio.to_thread(wipe, one)
+        if one is not node:
+            take_away(cluster, one)
+    # A new host has nothing of the old one but its secrets.
+    shutil.rmtree(node.settings.state)
+    node.settings.state.mkdir(mode=0o700)
+    arguments = ("--no-owner", "--clean", "--if-exists", "--exit-on-error")
+    await asyncio.to_thread(postgres_tool, "pg_restore", node, *arguments, feed=dump)
+    return node, last, later.index
+
+
+def test_a_dump_of_one_database_brings_back_the_log_when_every_host_is_lost() -> None:
+    async def restoring(cluster: Cluster) -> None:
+        node, last, later = await all_hosts_are_lost_but_a_dump(cluster)
+        assert "--restored" in await refused(node, "recover", typed=f"{node.number}\n")
+        said = await operate(node, "recover", "--restored", typed=f"{node.number}\n")
+        assert "restored from a copy" in said and later > last
+        node.start_ledger()
+        await answers(node)
+        newcomer = await asyncio.to_thread(cluster.join)
+        await add(cluster, node, newcomer)
+        log = await logs_agree(cluster.nodes)
+        assert {index for index, _ in log} >= set(range(1, last + 1))
+        report = await audited(newcomer)
+        assert report.passed, report.findings
+        [found] = report.recoveries
+        assert any("restored from a copy" in line for line in found.detail), found
+
+    with running(3) as cluster:
+        asyncio.run(restoring(cluster))

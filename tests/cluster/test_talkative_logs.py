@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
+from ballot.client.claims import claim_fields, sign_claim
+from ballot.client.vote import Election
+from ballot.client.voter import Voter
+from ballot.ledger import rsa
 from tests.support.town import PASSWORD, Town
 
 pytestmark = pytest.mark.cluster
@@ -80,7 +85,9 @@ def test_no_log_of_any_node_has_a_secret_in_it(town: Town, talkative: None) -> N
         note_tokens(seen, account, "refreshed")
         await account.change_password(NEW)
         note_tokens(seen, account, "changed")
-        election = await town.opened([voter])
+        idle = await town.voter()
+        election = await town.opened([voter, idle])
+        await idle.ask_credential(election)
         await town.organiser.mail(election.id, "invitation")
         body = await town.ready_to_cast(voter, election)
         seen.add("ballot", body)
@@ -93,6 +100,7 @@ def test_no_log_of_any_node_has_a_secret_in_it(town: Town, talkative: None) -> N
             await raw(town, "/api/votes", cast)
         await town.organiser.close(election.id)
         await town.organiser.wait_for(election.id, ["tallied"], 60)
+        await claim_twice(town, idle, election, seen)
 
     town.run(live())
     found = {
@@ -105,6 +113,24 @@ def test_no_log_of_any_node_has_a_secret_in_it(town: Town, talkative: None) -> N
     assert HOME.encode() not in b"".join(logs(town).values()), "the network address of whoever cast"
     everything = b"".join(logs(town).values())
     assert b'"level": "debug"' in everything and b"ElectionClosed" in everything, "the logs are worth a search"
+
+
+async def claim_twice(town: Town, idle: Voter, election: Election, seen: Seen) -> None:
+    secrets = idle._secrets(election)
+    assert secrets is not None
+    ballot_key = idle._key(secrets.ballot_key)
+    secrets = msgspec.structs.replace(secrets, claim=sign_claim(ballot_key, secrets))
+    fields = claim_fields(secrets, rsa.modulus(ballot_key))
+    seen.add("claimed credential", secrets.credential)
+    seen.add("claim", secrets.claim)
+    for claim in (
+        fields,
+        fields,
+        fields | {"signature": fields["credential"]},
+        fields | {"prefix": fields["election"]},
+    ):
+        await raw(town, "/api/votes/unused", claim)
+    assert (await town.organiser.results(election.id))["accounting"]["unused"] == 1
 
 
 def secret_part(data: bytes) -> bytes:

@@ -19,6 +19,7 @@ from ballot.client.board import _read as read_board_line
 from ballot.client.trust import Untrusted
 from ballot.http import auth, credentials, drafts, drills, elections, roll, votes
 from ballot.http.parse import CSV, unb64
+from ballot.http.parse import b64 as encode_b64
 from ballot.http.parse import decode as decode_body
 from ballot.http.parse import encode as encode_body
 from ballot.http.problems import Refused
@@ -38,6 +39,7 @@ from ballot.ledger.wire import FrameProtocol, WireError, pack, unpack
 from ballot.replay import ballot_file, export
 from ballot.replay.audit import audit
 from ballot.replay.ballot_file import BallotFileError
+from ballot.replay.consistency import read_older, read_proof
 from ballot.replay.events import EventError, UnknownKind, read_event
 from ballot.replay.receipt import check_receipt, pinned
 from ballot.voting import ballot, document
@@ -181,6 +183,16 @@ def _verify_note(data: bytes) -> Any:
 
 def _receipts() -> list[bytes]:
     return [log().receipt(log().find("BallotCast", number)) for number in (0, 1)]
+
+
+def _older() -> list[bytes]:
+    note = built.sign_note(log().sealer.tree, 5)
+    return [note, checkpoint.read_note(note).body(), *_receipts()]
+
+
+def _proofs() -> list[bytes]:
+    proof = [encode_b64(node) for node in log().sealer.tree.consistency_proof(5, 24)]
+    return [json.dumps({"proof": proof, "members": 1}).encode(), b'{"proof":[]}']
 
 
 def _check_receipt(data: bytes) -> Any:
@@ -402,6 +414,8 @@ TARGETS: dict[str, Target] = {
     "note": Target(_notes, _verify_note, (checkpoint.CheckpointError,), shape=LINES),
     "receipt": Target(_receipts, receipt.parse, (receipt.ReceiptError,), receipt.encode, LINES),
     "receipt-check": Target(_receipts, _check_receipt, (receipt.ReceiptError,), shape=LINES),
+    "older": Target(_older, read_older, (receipt.ReceiptError,), shape=LINES),
+    "consistency": Target(_proofs, read_proof, (receipt.ReceiptError,), shape=JSON),
     "genesis": Target(lambda: [dump_genesis(log().entries[0])], pinned, (receipt.ReceiptError,), dump_genesis, FRAME),
     "signature": Target(_signatures, _signature, (rsa.BadSignature,)),
     "certificate-name": Target(lambda: [b"node-1", b"node-01", b"node-999999"], _certificate, ()),

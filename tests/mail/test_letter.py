@@ -14,6 +14,8 @@ VALUES = {
     "minutes": "10",
     "opens": "now",
     "closes": "2030-01-01 12:00 UTC",
+    "name": "Ada (Verein)",
+    "election": "AAAAAAAAAAAAAAAAAAAAAA",
 }
 
 

@@ -8,10 +8,13 @@ from typing import Any, cast
 
 import pytest
 
+from ballot.ledger import rsa
 from ballot.ledger.node import Node
 from ballot.ledger.submit import Unavailable
-from ballot.projections import duties
+from ballot.projections import duties, trustees
 from ballot.projections.duties import Duties
+from ballot.voting.trustee import product
+from tests.support.log_builder import ELECTION, factors_of, trustee_election_log, trustee_key
 
 
 async def _never(size: int) -> bytes:
@@ -29,6 +32,35 @@ def test_the_key_waits_for_a_checkpoint_that_no_majority_signs_yet(monkeypatch: 
     duty = Duties(cast(Node, cut_off), "")
     with pytest.raises(Unavailable, match="no majority"):
         asyncio.run(duty._release_own_key(cast(Any, None), {"published_at": 7}))
+
+
+def test_a_released_key_that_is_none_counts_as_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = trustee_election_log()
+    keys = [(number, rsa.modulus(trustee_key(number)), *factors_of(number)) for number in (1, 2)]
+    (_, n, p, q), bad = keys[0], (2, keys[1][1], *factors_of(3))
+    composite = (3, product(q, q), q, q)
+
+    class Counter:
+        """Says which keys it was given."""
+
+        async def count(self, definition: bytes, keys: dict[int, tuple[bytes, bytes]], board: object) -> list[int]:
+            return sorted(keys)
+
+    async def used(*released: tuple[int, bytes, bytes, bytes]) -> object:
+        async def found(connection: object, election: bytes) -> list[tuple[int, bytes, bytes, bytes]]:
+            return list(released)
+
+        monkeypatch.setattr(trustees, "released", found)
+        row = {"election": ELECTION, "eid": log.eid, "definition": log.document}
+        return await duty._count(cast(Any, None), row)
+
+    duty = Duties(cast(Node, SimpleNamespace()), "")
+    duty._counter = cast(Any, Counter())
+    assert log.definition.k == 2
+    for released in ([], keys[:1], [keys[0], bad], [keys[0], composite], [(1, n, q, p), keys[1]]):
+        assert asyncio.run(used(*released)) is None
+    assert asyncio.run(used(*keys)) == [1, 2]
+    assert asyncio.run(used(keys[0], bad, keys[1])) == [1, 2]
 
 
 def test_an_election_that_has_to_wait_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,7 @@ class Duty:
             c.DraftElection(LIFE.election, LIFE.organiser, DRAFT),
             c.AddVoters(LIFE.command("add"), LIFE.election, LIFE.organiser, voters[:4]),
             c.AddVoters(LIFE.command("more"), LIFE.election, LIFE.organiser, voters[4:]),
-            *map(LIFE.trustee, LIFE.trustees),
+            *LIFE.trusting(),
             LIFE.open(draft=DRAFT),
             LIFE.start(),
         ]

@@ -57,10 +57,10 @@ def test_the_tables_are_the_fold_of_a_random_log_in_batches_of_any_size(
 
 def test_every_table_has_rows_in_these_logs_so_that_all_columns_are_compared(dsn: str) -> None:
     made = Ledger()
-    for life in (Life(), Life("other", trustees=0)):
+    for life in (Life(), Life("other", trustees=0, claims_s=60)):
         made.record_all(life.whole())
     other = Life("third")
-    made.record_all([*other.people(), *other.drafting(), *other.opening(), *other.voting()])
+    made.record_all([*other.people(), *other.drafting(), *other.opening(), *other.voting(), other.withdraw()])
     found = projected(dsn, [made.entries])
     assert found == made.state.rows()
     for name, table in TABLES.items():
@@ -79,7 +79,7 @@ def test_a_log_without_private_parts_gives_the_same_public_tables(dsn: str) -> N
 
 def test_a_batch_that_fails_leaves_nothing(dsn: str) -> None:
     made = random_ledger(8)
-    public = {"election": b"e", "number": 2**63, "name": "too large a number", "n": b"n", "proof": b"p"}
+    public = {"election": b"e", "user": b"u", "number": 2**63, "name": "too large a number", "n": b"n", "proof": b"p"}
     broken = chain([Draft("TrusteeEnrolled", encode_map(public))], after=made.entries[-1])
 
     async def work() -> None:

@@ -16,7 +16,7 @@ from ballot.ledger.entry import Entry, EntryError, encode_map, seal
 from ballot.ledger.frame import u64
 from ballot.ledger.migrate import migrate
 from ballot.ledger.vault import Vault, VaultError
-from ballot.projections import queries
+from ballot.projections import queries, trustees
 from ballot.projections.private import PrivateReader, address_in
 
 pytestmark = pytest.mark.cluster
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.cluster
 T = TypeVar("T")
 
 VAULT = Vault(bytes(32))
-ANN, BOB = b"a" * 16, b"b" * 16
+ANN, BOB, CY, DI = b"a" * 16, b"b" * 16, b"c" * 16, b"d" * 16
 DRAFT, OPEN = b"d" * 16, b"o" * 16
 EID, NAME, LATE = b"e" * 32, b"n" * 32, b"l" * 32
 
@@ -94,8 +94,25 @@ ROWS: list[tuple[str, str, list[tuple[Any, ...]]]] = [
     ("roll", "election, voter, weight, added_at, at", [(OPEN, BOB, 3, 3, 3), (OPEN, ANN, 1, 2, 2)]),
     ("credentials", "eid, voter, issued_at, at", [(EID, ANN, 4, 4)]),
     ("trustees", "election, number, name, n, at", [(OPEN, 2, "two", b"2", 4), (OPEN, 1, "one", b"1", 4)]),
+    (
+        "invited_trustees",
+        "election, user_id, name, n, number, invited_at, enrolled_at, at",
+        [
+            (DRAFT, CY, "Cy", None, None, 4, None, 4),
+            (DRAFT, DI, "Di", b"3", 2, 5, 6, 6),
+            (DRAFT, b"w" * 16, "withdrawn", None, None, None, None, 7),
+            (OPEN, DI, "one", b"1", 1, 2, 3, 3),
+        ],
+    ),
+    (
+        "released_keys",
+        "election, number, n, p, q, released_at, at",
+        [(OPEN, 1, b"1", b"p", b"q", 8, 8), (OPEN, 1, b"2", b"x", b"y", 9, 9), (OPEN, 2, b"1", b"p", b"q", 9, 9)],
+    ),
     ("attestations", "election, node, digest, at", [(OPEN, 2, b"y", 4), (OPEN, 1, b"x", 4)]),
     ("casts", "eid, bid, name, cast_at, at", [(EID, b"1" * 32, LATE, 4, 4)]),
+    ("spent", "eid, bid, at", [(EID, b"2" * 32, 6)]),
+    ("claim_windows", "eid, until_us, at", [(EID, 77, 5)]),
     (
         "board",
         "eid, name, position, published_at, at",
@@ -169,7 +186,7 @@ def test_an_election_is_seen_with_one_s_own_part_in_it(dsn: str) -> None:
     reading(dsn, work)
 
 
-def test_elections_are_listed_newest_first_and_drafts_for_their_organiser_alone(dsn: str) -> None:
+def test_elections_are_listed_newest_first_and_drafts_for_their_organiser_and_trustees(dsn: str) -> None:
     async def listed(connection: AsyncConnection[Any], user: bytes, **options: Any) -> list[int]:
         given = {"status": None, "role": None, "before": 1000, "limit": 10, **options}
         return [seen.election.drafted_at for seen in await queries.list_seen(connection, user, **given)]
@@ -184,14 +201,32 @@ def test_elections_are_listed_newest_first_and_drafts_for_their_organiser_alone(
         assert await listed(connection, ANN, role="voter") == [4]
         assert await listed(connection, BOB, role="organiser") == [3]
         assert await listed(connection, BOB, role="organiser", status="open") == []
+        assert await listed(connection, DI) == [5, 4, 3]
+        assert await listed(connection, DI, role="trustee") == [5, 4]
+        assert await listed(connection, b"w" * 16) == [4, 3]
 
     reading(dsn, work)
 
 
-def test_the_roll_the_trustees_and_the_attestations_are_read_in_order(dsn: str) -> None:
+def test_trustees_come_by_number_with_the_release_that_makes_their_modulus(dsn: str) -> None:
+    async def work(connection: AsyncConnection[Any]) -> None:
+        found = await trustees.of(connection, [OPEN, DRAFT, b"x" * 16])
+        assert [(one.number, one.name, one.user, one.released_at) for one in found[OPEN]] == [
+            (1, "one", DI, 8),
+            (2, "two", None, None),
+        ]
+        assert [(one.number, one.name, one.n) for one in found[DRAFT]] == [(2, "Di", b"3"), (None, "Cy", None)]
+        assert found[b"x" * 16] == []
+        assert await trustees.released(connection, OPEN) == [(1, b"1", b"p", b"q")]
+        seen = await queries.seen(connection, DRAFT, CY)
+        assert seen is not None and seen.invited
+
+    reading(dsn, work)
+
+
+def test_the_roll_and_the_attestations_are_read_in_order(dsn: str) -> None:
     async def work(connection: AsyncConnection[Any]) -> None:
         assert await queries.roll(connection, OPEN) == [queries.Voter(ANN, 1, 2), queries.Voter(BOB, 3, 3)]
-        assert [trustee.name for trustee in await queries.trustees(connection, OPEN)] == ["one", "two"]
         attested = [queries.Attestation(1, b"x"), queries.Attestation(2, b"y")]
         assert await queries.attestations(connection, OPEN) == attested
         assert await queries.elector(connection, OPEN, ANN) == queries.Elector(1, b"n" * 384)
@@ -207,6 +242,21 @@ def test_the_roll_the_trustees_and_the_attestations_are_read_in_order(dsn: str) 
 )
 def test_what_became_of_a_ballot_is_told(dsn: str, name: bytes, status: str) -> None:
     assert reading(dsn, lambda connection: queries.ballot_status(connection, name)) == status
+
+
+@pytest.mark.parametrize(("eid", "bid", "spent"), [(EID, b"1", True), (EID, b"2", True), (EID, b"3", False)])
+def test_a_key_is_spent_while_its_cast_is_kept_and_once_its_ballot_is_on_the_board(
+    dsn: str, eid: bytes, bid: bytes, spent: bool
+) -> None:
+    assert reading(dsn, lambda connection: queries.is_spent(connection, eid, bid * 32)) is spent
+    assert reading(dsn, lambda connection: queries.is_spent(connection, b"f" * 32, bid * 32)) is False
+
+
+def test_an_election_tells_until_when_claims_are_taken(dsn: str) -> None:
+    with_end = reading(dsn, lambda connection: queries.election_by_eid(connection, EID))
+    without = reading(dsn, lambda connection: queries.election_by_eid(connection, b"f" * 32))
+    assert with_end is not None and without is not None
+    assert (with_end.claims_until_us, without.claims_until_us) == (77, None)
 
 
 def test_the_entries_of_a_board_come_in_order(dsn: str) -> None:

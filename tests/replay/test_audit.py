@@ -90,9 +90,9 @@ def test_a_pinned_genesis_shuts_out_other_ledgers(log: ElectionLog) -> None:
     assert [finding.name for finding in report.findings] == ["GenesisDiffers"]
 
 
-def test_dissent_marks_the_election_and_accuses_nobody(log: ElectionLog) -> None:
+def test_dissent_marks_the_election_as_disputed(log: ElectionLog) -> None:
     report = run(dissent(log))
-    assert report.passed
+    assert [finding.name for finding in report.findings] == ["TallyDisputed"]
     assert report.elections[0].disputed
 
 

@@ -40,7 +40,7 @@ def test_a_weighted_election_passes_the_audit(log: ElectionLog) -> None:
     (election,) = report.elections
     # The ballots of weight 1 and 5 are valid; the other one of weight 5 is invalid, the other of weight 1 claimed.
     assert (election.accounting.valid, election.accounting.invalid, election.accounting.silent) == (2, 1, 0)
-    assert election.accounting.silent_votes == 5 + 1
+    assert election.accounting.silent_votes == 5
 
 
 def test_votes_are_counted_in_weights_and_ballots_by_weight(log: ElectionLog) -> None:
@@ -71,4 +71,6 @@ def test_a_registrar_that_mints_heavier_ballots_than_it_issued_credentials_for_i
     report = run(with_board(log, bodies))
     assert (Level.BALLOTS, "CredentialsMinted") in caught(report)
     (finding,) = [finding for finding in report.findings if finding.name == "CredentialsMinted"]
-    assert finding.detail == "3 ballots of weight 5 count, 2 credentials were issued"
+    assert finding.detail == "3 ballots of weight 5 and 0 unused credentials, 2 were issued: the registrar minted 1"
+    (election,) = report.elections
+    assert election.minting is not None and (election.minting.weight, election.minting.excess) == (5, 1)

@@ -416,9 +416,10 @@ def key_with_two_purposes(log: ElectionLog) -> list[Record]:
 
 def other_trustee(log: ElectionLog) -> Draft:
     """A trustee enrols rightly, and the definition then names another one."""
-    n = modulus("identity3")
-    proof = rsa.sign(key("identity3"), frame("trustee-key", ELECTION, b"Tess", n))
-    return Draft("TrusteeEnrolled", {"election": ELECTION, "number": 1, "name": "Tess", "n": n, "proof": proof})
+    n = modulus("trustee2")
+    proof = rsa.sign(key("trustee2"), frame("trustee-key", ELECTION, b"Tess", n))
+    public = {"election": ELECTION, "user": bytes(16), "number": 1, "name": "Tess", "n": n, "proof": proof}
+    return Draft("TrusteeEnrolled", public)
 
 
 def claim_of_a_cast(log: ElectionLog) -> Draft:

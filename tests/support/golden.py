@@ -1,7 +1,8 @@
 """`python -m tests.support.golden NAME [SOURCE]`: keeps an export for good, with what it led to when it was made.
 
 SOURCE is an export (file or node), or one of FLAVOURS, by default NAME. A golden export is never made again: what it
-led to is what every later version has to find in it.
+led to is what every later version has to find in it. (If somebody removes that file, the same NAME writes it anew from
+the export that is there: it takes a reason, see docs/adr/0029.)
 """
 
 from __future__ import annotations
@@ -128,14 +129,21 @@ def keep(name: str, records: Sequence[Record]) -> None:
     try:
         with (FOLDER / (name + EXPORT)).open("xb") as file:
             file.write(gzip.compress(stream.getvalue(), 9, mtime=0))
-        with (FOLDER / (name + FOUND)).open("x", encoding="utf-8") as text:
-            text.write(json.dumps(value, indent=1, sort_keys=True) + "\n")
+        keep_found(name, value)
     except FileExistsError as error:
         raise SystemExit(f"{error.filename} is there already: a golden export is never made again") from error
     print(f"{name}: {value['entries']} entries, sha256 {hashlib.sha256(stream.getvalue()).hexdigest()}")
 
 
+def keep_found(name: str, value: dict[str, Any]) -> None:
+    with (FOLDER / (name + FOUND)).open("x", encoding="utf-8") as text:
+        text.write(json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
 def main(name: str, source: str = "") -> None:
+    if name in names() and not (FOLDER / (name + FOUND)).exists():
+        keep_found(name, found(read(name)))
+        return
     flavour = FLAVOURS.get(source or name)
     keep(name, flavour() if flavour else list(open_source(source)))
 

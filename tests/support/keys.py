@@ -1,4 +1,4 @@
-"""Keys that no test has to wait for: the RSA keys are those of tests/data/envelope-vectors.json."""
+"""Keys that no test has to wait for: RSA keys out of tests/data/envelope-vectors.json and trustee-keys.json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ballot.ledger import rsa
 from ballot.ledger.membership import Membership, NodeRecord
 from tests.support.chain import ORIGIN
 
-_VECTORS = Path(__file__).parents[1] / "data" / "envelope-vectors.json"
+_DATA = Path(__file__).parents[1] / "data"
+_VECTORS, _MORE = _DATA / "envelope-vectors.json", _DATA / "trustee-keys.json"
 
 
 @cache
@@ -43,8 +44,9 @@ def real_members(voters: int, learners: int = 0) -> Membership:
 
 @cache
 def long_key(number: int) -> RSAPrivateKey:
-    """One of three RSA-3072 keys, numbered from 1."""
-    return _load(json.loads(_VECTORS.read_text())["trustees"][number - 1])
+    """One of nine RSA-3072 keys, numbered from 1; the first three are those of the vectors."""
+    pems = [pem for path in (_VECTORS, _MORE) for pem in json.loads(path.read_text())["trustees"]]
+    return _load(pems[number - 1])
 
 
 @cache

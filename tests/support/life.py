@@ -10,6 +10,8 @@ import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import UNSET
+
 from ballot.ledger.decision import Decision, Draft, Known, Refusal
 from ballot.ledger.entry import Entry
 from ballot.ledger.frame import frame, frame_hash
@@ -27,6 +29,7 @@ from ballot.voting.definition import (
 )
 from ballot.voting.fold import fold
 from ballot.voting.tables import TABLES, Change, Clear, Key, Row, merge
+from ballot.voting.trustee import product
 from tests.support.chain import ORIGIN, chain
 
 OPENS_US = 1_800_000_000_000_000
@@ -124,8 +127,10 @@ def stuff(length: int, *parts: object) -> bytes:
 class Life:
     """One election with `voters` voters and `trustees` trustees, command by command. `label` tells lives apart."""
 
-    def __init__(self, label: str = "one", voters: int = 3, trustees: int = 2, closes_us: int = CLOSES_US) -> None:
-        self.label, self.closes_us = label, closes_us
+    def __init__(
+        self, label: str = "one", voters: int = 3, trustees: int = 2, closes_us: int = CLOSES_US, claims_s: int = 0
+    ) -> None:
+        self.label, self.closes_us, self.claims_s = label, closes_us, claims_s
         self.election = name16(f"election {label}")
         self.organiser = self.user("organiser")
         self.voters = [f"voter {number}" for number in range(voters)]
@@ -182,12 +187,35 @@ class Life:
         voters = [self.new_voter(name) for name in who]
         return c.AddVoters(self.command("add", *who), self.election, self.organiser, voters)
 
+    def invite(self, number: int) -> c.InviteTrustee:
+        who = f"trustee {number}"
+        address, name = f"{who}@example.org", f"Trustee {number}"
+        user, tag = self.user(who), self.tag(who)
+        return c.InviteTrustee(self.command("invite", number), self.election, self.organiser, user, tag, address, name)
+
+    def decline(self, number: int, again: int = 0) -> c.WithdrawTrustee:
+        command = self.command("withdraw", number, again)
+        return c.WithdrawTrustee(command, self.election, self.organiser, self.user(f"trustee {number}"))
+
+    def factors(self, number: int) -> tuple[bytes, bytes]:
+        """Two numbers, no primes, whose product fills its bytes as a modulus does."""
+        return b"\xff" + stuff(191, self.label, "p", number), b"\xc0" + stuff(191, self.label, "q", number)
+
     def trustee(self, number: int) -> c.EnrolTrustee:
-        n = stuff(384, self.label, "trustee", number)
-        return c.EnrolTrustee(self.election, f"Trustee {number}", n, stuff(384, "proof", number))
+        n, user = product(*self.factors(number)), self.user(f"trustee {number}")
+        return c.EnrolTrustee(self.election, user, f"Trustee {number}", n, stuff(384, "proof", number))
+
+    def enrolling(self, *numbers: int) -> list[c.AnyCommand]:
+        """These trustees are invited and then enrol."""
+        return [*map(self.invite, numbers), *map(self.trustee, numbers)]
+
+    def trusting(self) -> list[c.AnyCommand]:
+        """All trustees enrol; somebody else who was invited declines."""
+        declines: list[c.AnyCommand] = [self.invite(99), self.decline(99)]
+        return [*declines, *self.enrolling(*self.trustees)] if self.trustees else []
 
     def drafting(self) -> list[c.AnyCommand]:
-        return [self.draft(), self.amend(), self.add(*self.voters), *map(self.trustee, self.trustees)]
+        return [self.draft(), self.amend(), self.add(*self.voters), *self.trusting()]
 
     # -- open
 
@@ -201,11 +229,12 @@ class Life:
             closes_us=self.closes_us,
             pad_len=64,
             k=len(trustees) // 2 + 1,
-            trustees=trustees or [Trustee("cluster", stuff(384, self.label, "cluster").hex())],
+            trustees=trustees or [Trustee("cluster", product(*self.factors(1)).hex())],
             registrars=[Registrar(1, stuff(384, self.label, "registrar").hex())],
             roll=Roll(len(self.leaves), stuff(32, self.label, "roll").hex()),
             origin=ORIGIN,
             genesis="f" * 64,
+            claims_s=self.claims_s or UNSET,
         )
         return encode_definition(definition)
 
@@ -223,6 +252,7 @@ class Life:
             "root": stuff(32, self.label, "roll"),
             "registrar_keys": [b"-----BEGIN PRIVATE KEY-----"],
             "trustee_key": b"",
+            "trustee_changes": len(self.trusting()),
         }
         return c.OpenElection(**(fields | changes))
 
@@ -328,7 +358,7 @@ class Life:
         )
 
     def release(self, number: int, size: int = 1_000_000) -> c.ReleaseTrusteeKey:
-        p, q = stuff(192, self.label, "p", number), stuff(192, self.label, "q", number)
+        p, q = self.factors(number)
         return c.ReleaseTrusteeKey(self.election, number, p, q, size, stuff(32, "root"), stuff(384, "release"))
 
     def seeds(self, chunk: int, *, last: bool) -> c.PublishSeeds:

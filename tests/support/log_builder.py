@@ -17,6 +17,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from msgspec import UNSET, UnsetType
 
 from ballot.ledger import rsa
 from ballot.ledger.checkpoint import Checkpoint, assemble, cosign, rsa_line
@@ -48,6 +49,7 @@ from ballot.voting.envelope import seal as seal_envelope
 from ballot.voting.fold import fold
 from ballot.voting.tables import TABLES, Clear, Key, Row, merge
 from ballot.voting.tally import count_document, open_board, seeds_of
+from tests.support.keys import long_key
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data" / "envelope-vectors.json").read_text())
 ORIGIN = "ballot.example/log"
@@ -71,6 +73,8 @@ def key(name: str) -> RSAPrivateKey:
     fixed = {"trustee": 0, "registrar": 1, "identity0": 2}
     if name in fixed:
         return rsa.load_private(VECTORS["trustees"][fixed[name]].encode())
+    if name in ("trustee2", "trustee3"):
+        return long_key(int(name[-1]) + 2)
     if name == "ballot0":
         return rsa.load_private(VECTORS["ballot_key"].encode())
     return rsa.generate(2048 if name.startswith("ballot") else 3072)
@@ -118,11 +122,22 @@ class Sealer:
         return entry
 
 
+def trustee_key(number: int) -> RSAPrivateKey:
+    return key("trustee" if number == 1 else f"trustee{number}")
+
+
+def factors_of(number: int) -> tuple[bytes, bytes]:
+    """p and q of a trustee's key, the larger first."""
+    numbers = trustee_key(number).private_numbers()
+    p, q = (value.to_bytes(192, "big") for value in sorted((numbers.p, numbers.q), reverse=True))
+    return p, q
+
+
 def release_of(tree: Tree, draft: Draft) -> dict[str, Any]:
     if draft.pinned:
         return draft.public
     size, root = tree.size, tree.root()
-    signature = rsa.sign(key("trustee"), frame("release", draft.public["eid"], u64(size), root))
+    signature = rsa.sign(trustee_key(draft.public["number"]), frame("release", draft.public["eid"], u64(size), root))
     return {**draft.public, "size": size, "root": root, "signature": signature}
 
 
@@ -198,7 +213,7 @@ class Log:
 
     def submit(self, command: c.AnyCommand) -> Entry:
         """Carries a command out; the last entry it became."""
-        drafts = decide(self, command, START_US + len(self.entries) * STEP_US)
+        drafts = decide(self, command, START_US + (len(self.entries) + 1) * STEP_US)
         assert isinstance(drafts, list), drafts
         return [self.add(Draft(draft.kind, decode_map(draft.public), draft.private)) for draft in drafts][-1]
 
@@ -275,11 +290,14 @@ def sign_cast(voter: Voter, cast: bytes) -> bytes:
 
 
 class ElectionLog(Log):
-    """The whole election. `bodies` are the ballots in the order they were cast, `credentials` by voter number."""
+    """The whole election. `bodies` are the ballots in the order they were cast, `credentials` by voter number.
 
-    def __init__(self, voters: Sequence[Voter] = VOTERS) -> None:
+    With `trustees`, so many are invited and enrol, more than half of them are needed, and the last ones release keys.
+    """
+
+    def __init__(self, voters: Sequence[Voter] = VOTERS, claims_s: int | UnsetType = UNSET, trustees: int = 0) -> None:
         super().__init__()
-        self.voters = voters
+        self.voters, self.claims_s, self.trustees = voters, claims_s, range(1, trustees + 1)
         self.credentials: dict[int, bytes] = {}
         self.bodies: list[bytes] = []
         self._accounts()
@@ -305,10 +323,24 @@ class ElectionLog(Log):
         self.submit(c.DraftElection(ELECTION, ORGANISER, b"{}"))
         roll = [c.NewVoter(voter.id, voter.tag, voter.address, b"s" * 32, voter.weight) for voter in self.voters]
         self.submit(c.AddVoters(b"a" * 16, ELECTION, ORGANISER, roll))
+        self._enrol_trustees()
         leaves = sorted(voter.leaf for voter in self.voters)
         document = encode_definition(self._definition(root_of(leaves)))
-        keys = [b"registrar" for _ in self._registrars()], b"trustee"
-        self.submit(c.OpenElection(ELECTION, ORGANISER, b"{}", document, leaves, root_of(leaves), *keys))
+        keys = [b"registrar" for _ in self._registrars()], b"" if self.trustees else b"trustee"
+        opening = c.OpenElection(ELECTION, ORGANISER, b"{}", document, leaves, root_of(leaves), *keys, self._changes)
+        self.submit(opening)
+
+    @property
+    def _changes(self) -> int:
+        return 2 * len(self.trustees)
+
+    def _enrol_trustees(self) -> None:
+        for number in self.trustees:
+            name, n = f"Trustee {number}", rsa.modulus(trustee_key(number))
+            user, command = b"trustee %d......." % number, b"invitation %d...." % number
+            self.submit(c.InviteTrustee(command, ELECTION, ORGANISER, user, user * 2, f"{number}@example.org", name))
+            proof = rsa.sign(trustee_key(number), frame("trustee-key", ELECTION, name.encode(), n))
+            self.submit(c.EnrolTrustee(ELECTION, user, name, n, proof))
 
     def _registrars(self) -> list[Registrar]:
         names = {voter.weight: voter.registrar for voter in self.voters}
@@ -321,12 +353,14 @@ class ElectionLog(Log):
             opens_us=START_US,
             closes_us=0,
             pad_len=pad_length(QUESTIONS),
-            k=1,
-            trustees=[Trustee("Cluster", modulus("trustee").hex())],
+            k=max(len(self.trustees), 1) // 2 + 1,
+            trustees=[Trustee(f"Trustee {number}", rsa.modulus(trustee_key(number)).hex()) for number in self.trustees]
+            or [Trustee("Cluster", modulus("trustee").hex())],
             registrars=self._registrars(),
             roll=Roll(len(self.voters), root.hex()),
             origin=ORIGIN,
             genesis=self.entries[0].hash.hex(),
+            claims_s=self.claims_s,
         )
 
     @cached_property
@@ -364,11 +398,12 @@ class ElectionLog(Log):
         return sorted(self.bodies, key=lambda body: hashlib.sha256(body).digest())
 
     def _count(self) -> None:
-        numbers = key("trustee").private_numbers()
-        p, q = (value.to_bytes(192, "big") for value in sorted((numbers.p, numbers.q), reverse=True))
-        size = len(self.entries)
-        self.submit(c.ReleaseTrusteeKey(ELECTION, 1, p, q, size, b"", b""))
-        votes = open_board(self.definition, self.eid, self.board, {1: key("trustee")})
+        releasing = list(self.trustees or [1])[-self.definition.k :]
+        for number in releasing:
+            p, q = factors_of(number)
+            self.submit(c.ReleaseTrusteeKey(ELECTION, number, p, q, len(self.entries), b"", b""))
+        keys = {number: trustee_key(number) for number in releasing}
+        votes = open_board(self.definition, self.eid, self.board, keys)
         self.submit(c.PublishSeeds(ELECTION, 0, True, seeds_of(votes)))
         made = count_document(self.definition, self.eid, votes)
         self.submit(c.PublishTally(ELECTION, made))
@@ -408,3 +443,9 @@ def attestation(eid: bytes, node: int, document: bytes) -> tuple[bytes, bytes]:
 def election_log() -> ElectionLog:
     """Made once a session; tests copy what they change."""
     return ElectionLog()
+
+
+@cache
+def trustee_election_log() -> ElectionLog:
+    """The same, opened by two of three trustees."""
+    return ElectionLog(trustees=3)

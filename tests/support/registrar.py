@@ -206,6 +206,14 @@ class MemoryCluster:
         answer = {"index": index, "header": b64(entry.header), "salt": b64(SALT)}
         return (200 if known else 201), answer | {"receipt": self.receipt(index).decode()}
 
+    def claim(self, fields: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        """(status, answer) of POST /api/votes/unused."""
+        public = {"eid" if name == "election" else name: unb64(value) for name, value in fields.items()}
+        for entry in self.entries:
+            if entry.kind == "CredentialUnused" and entry.fields["bpk"] == public["bpk"]:
+                return 200, {"index": entry.index}
+        return 201, {"index": self.append("CredentialUnused", {"election": ELECTION} | public).index}
+
     def credential(self, fields: Mapping[str, str]) -> dict[str, Any]:
         blinded = unb64(fields["blinded"])
         if self.issued and blinded not in self.issued:
@@ -223,6 +231,7 @@ class MemoryLine(Line):
         self.requests: list[tuple[int, str, str, dict[str, str], bool]] = []
         self.mute: set[int] = set()
         self.spoil: dict[str, Any] = {}
+        self.claims: list[bytes] = []
 
     async def send(
         self,
@@ -247,6 +256,9 @@ class MemoryLine(Line):
         cluster = self.cluster
         if path == "/api/votes":
             return cluster.cast(body)
+        if path == "/api/votes/unused":
+            self.claims.append(body)
+            return cluster.claim(json.loads(body))
         if split.path.startswith("/api/ledger/"):
             return 200, _ledger(cluster, split.path.removeprefix("/api/ledger/"), query)
         if path == "/api/auth/identity-key":

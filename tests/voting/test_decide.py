@@ -15,7 +15,6 @@ from ballot.ledger.decision import Draft, Known, Refusal
 from ballot.ledger.entry import decode_map
 from ballot.ledger.frame import frame_hash
 from ballot.voting import commands as c
-from ballot.voting.definition import MAX_TRUSTEES
 from tests.support.life import CLOSES_US, OPENS_US, VOTING_US, Ledger, Life, stuff
 
 LIFE = Life()
@@ -194,10 +193,10 @@ def test_a_role_that_was_taken_away_does_not_come_back_with_a_late_retry() -> No
 
 # -- the draft
 
-DRAFT_ONLY: list[Callable[[], c.AnyCommand]] = [LIFE.amend, lambda: LIFE.add("new"), lambda: LIFE.trustee(9)]
+DRAFT_ONLY: list[Callable[[], c.AnyCommand]] = [LIFE.amend, lambda: LIFE.add("new"), lambda: LIFE.invite(9)]
 
 
-@pytest.mark.parametrize("make", DRAFT_ONLY, ids=["amend", "add", "trustee"])
+@pytest.mark.parametrize("make", DRAFT_ONLY, ids=["amend", "add", "invite"])
 def test_a_draft_changes_only_while_it_is_one(make: Callable[[], c.AnyCommand]) -> None:
     refused(Ledger(), make(), "UnknownElection")
     for made in (opened(), cancelled(), closed(), tallied()):
@@ -249,26 +248,6 @@ def test_one_id_for_two_addresses_is_on_the_roll_once() -> None:
     assert decode_map(draft.public)["voters"] == [[LIFE.user("a"), 1]]
 
 
-def test_trustees_are_numbered_in_the_order_they_enrol() -> None:
-    made = drafted()
-    assert list(made.state.tables["trustees"]) == [(LIFE.election, 1), (LIFE.election, 2)]
-
-
-def test_a_trustee_key_is_enrolled_once_whatever_else_differs() -> None:
-    """Two trustees with one key could never be put into a definition, and none can be taken back."""
-    made = drafted()
-    index = next(entry.index for entry in made.entries if entry.kind == "TrusteeEnrolled")
-    again = c.EnrolTrustee(LIFE.election, "Another name", LIFE.trustee(1).n, stuff(384, "another proof"))
-    assert made.submit(again) == Known(index)
-
-
-def test_there_are_no_more_trustees_than_a_definition_may_have() -> None:
-    made = ledger(*LIFE.people(), LIFE.draft())
-    for number in range(1, MAX_TRUSTEES + 1):
-        accepted(made, LIFE.trustee(number))
-    refused(made, LIFE.trustee(MAX_TRUSTEES + 1), "TooManyTrustees")
-
-
 # -- opening
 
 
@@ -300,31 +279,12 @@ def test_a_roll_that_changed_meanwhile_or_is_empty_is_not_opened() -> None:
     refused(ledger(*LIFE.people(), LIFE.draft()), LIFE.open(leaves=[], draft=b'{"title":"Draft"}'), "RollChanged")
 
 
-def test_a_trustee_who_enrolled_meanwhile_is_not_left_out() -> None:
-    """Its key would be no part of the definition, yet it could release it."""
-    made = drafted()
-    accepted(made, LIFE.trustee(3))
-    refused(made, LIFE.open(), "TrusteesChanged")
-    alone = Life("alone", trustees=0)
-    made = ledger(*alone.people(), *alone.drafting())
-    accepted(made, alone.open())
-    late = ledger(*alone.people(), *alone.drafting(), alone.trustee(1), alone.trustee(2))
-    refused(late, alone.open(), "TrusteesChanged")
-
-
 def test_an_election_that_would_close_before_it_opens_is_not_opened() -> None:
     refused(drafted(), LIFE.open(), "BadDefinition", now_us=CLOSES_US)
 
 
 def test_an_election_whose_draft_was_amended_meanwhile_is_not_opened_with_the_old_one() -> None:
     refused(drafted(), LIFE.open(draft=b'{"title":"Draft"}'), "DraftChanged")
-
-
-def test_a_single_trustee_who_enrolled_meanwhile_is_not_replaced_by_the_cluster() -> None:
-    alone = Life("alone", trustees=0)
-    accepted(ledger(*alone.people(), *alone.drafting()), alone.open(trustee_key=b"the cluster's own"))
-    late = ledger(*alone.people(), *alone.drafting(), alone.trustee(1))
-    refused(late, alone.open(trustee_key=b"the cluster's own"), "TrusteesChanged")
 
 
 @pytest.mark.parametrize("definition", [b"", b"{}", LIFE.definition + b" ", LIFE.definition[:-1]])
@@ -493,23 +453,6 @@ def test_casts_are_erased_only_after_they_were_published() -> None:
         refused(made, LIFE.erase(), "NotPublished")
 
 
-def test_keys_are_released_only_for_the_whole_board_by_trustees_of_the_election() -> None:
-    for made in (Ledger(), opened(), closed()):
-        refused(made, LIFE.release(1), "NotPublished")
-    made = published()
-    size = made.entries[-1].index
-    refused(made, LIFE.release(1, size - 1), "CheckpointTooEarly")
-    refused(made, LIFE.release(3, size), "UnknownTrustee")
-    refused(made, LIFE.release(0, size), "UnknownTrustee")
-    accepted(made, LIFE.release(1, size))
-
-
-def test_the_clusters_own_key_is_released_as_trustee_1() -> None:
-    life = Life("alone", trustees=0)
-    made = ledger(*life.people(), *life.drafting(), *life.opening(), *life.voting(), life.close(), *life.board())
-    accepted(made, life.release(1))
-
-
 def test_seeds_follow_the_board_in_order() -> None:
     refused(closed(), LIFE.seeds(0, last=True), "NotPublished")
     refused(tallied(), LIFE.seeds(0, last=True), "NotPublished")
@@ -558,6 +501,41 @@ def test_unused_credentials_are_claimed_after_the_close_in_their_own_election() 
 def test_a_credential_that_was_cast_is_not_claimed_as_unused() -> None:
     """Ballots plus claims above what was issued proves that the registrar minted: nobody may fake that."""
     refused(closed(), LIFE.claim("voter 0"), "AlreadyCast")
+
+
+def test_unused_credentials_are_claimed_until_the_time_that_the_close_states() -> None:
+    made = Ledger()
+    life = Life("window", claims_s=60)
+    made.record_all([*life.people(), *life.drafting(), *life.opening(), *map(life.issue, life.voters)])
+    [draft] = accepted(made, life.close())
+    until_us = decode_map(draft.public)["claims_until_us"]
+    assert until_us == VOTING_US + 60_000_000
+    accepted(made, life.claim("voter 0"), until_us - 1)
+    refused(made, life.claim("voter 1"), "ClaimsClosed", until_us)
+    assert isinstance(made.submit(life.claim("voter 0"), until_us), Known), "the same claim is known for ever"
+
+
+def test_unused_credentials_are_claimed_also_after_the_count() -> None:
+    """Publication, erasure and count follow the close within seconds: none of them shuts the holders out."""
+    cast = ("voter 0", "voter 1")
+    made = voted(*cast)
+    accepted(made, LIFE.close())
+    rest: list[c.AnyCommand] = [LIFE.erase(), *map(LIFE.release, LIFE.trustees), LIFE.tally(), LIFE.attest(1)]
+    for command in [*LIFE.board(*cast), *rest]:
+        accepted(made, command)
+        refused(made, LIFE.claim("voter 0"), "AlreadyCast")
+    accepted(made, LIFE.claim("voter 2"))
+
+
+def test_a_cast_in_flight_before_the_close_is_seen_by_the_claim_that_follows() -> None:
+    """The last cast, the close and the claim arrive in one batch, and whichever comes first decides."""
+    made = opened()
+    made.record_all(map(LIFE.issue, LIFE.voters))
+    accepted(made, LIFE.cast("voter 0"))
+    accepted(made, LIFE.close())
+    refused(made, LIFE.claim("voter 0"), "AlreadyCast")
+    accepted(made, LIFE.claim("voter 1"))
+    refused(made, LIFE.cast("voter 1"), "ElectionClosed")
 
 
 # -- commands as bytes

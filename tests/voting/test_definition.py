@@ -8,6 +8,7 @@ import pytest
 from ballot.ledger.frame import frame_hash
 from ballot.voting import document
 from ballot.voting.definition import (
+    MAX_CLAIMS_S,
     DefinitionError,
     ElectionDefinition,
     Question,
@@ -68,6 +69,8 @@ def test_every_field_changes_the_election_id() -> None:
         definition(pad_len=128),
         definition(roll=Roll(4, "0" * 64)),
         definition(questions=[BUDGET, MAYOR]),
+        definition(claims_s=60),
+        definition(claims_s=61),
     ]
     ids = {election_id(encode_definition(one)) for one in [definition(), *changed]}
     assert len(ids) == 1 + len(changed)
@@ -205,3 +208,14 @@ def test_fields_that_came_later_are_left_out_while_they_are_empty() -> None:
     value["questions"][0]["write_ins"] = 0
     with pytest.raises(DefinitionError, match="a field"):
         decode_definition(document.encode(value))
+
+
+def test_a_definition_without_an_end_of_claims_is_that_of_earlier_versions() -> None:
+    assert "claims_s" not in document.decode(encode_definition(definition()))
+    assert decode_definition(encode_definition(definition(claims_s=60))).claims_s == 60
+
+
+@pytest.mark.parametrize("claims_s", [0, -1, MAX_CLAIMS_S + 1])
+def test_claims_are_taken_for_a_time_that_there_is(claims_s: int) -> None:
+    with pytest.raises(DefinitionError, match="seconds after the close"):
+        encode_definition(definition(claims_s=claims_s))

@@ -13,6 +13,7 @@ from ballot.ledger.decision import Draft
 from ballot.ledger.entry import Entry, encode_map, parse
 from ballot.voting.fold import fold, key_hash
 from ballot.voting.tables import TABLES, Change, Clear, Put
+from ballot.voting.trustee import product
 from tests.support.chain import chain, genesis
 from tests.support.life import CLOSES_US, OPENS_US, Ledger, Life, State, stuff
 
@@ -193,14 +194,25 @@ def test_an_election_without_trustees_of_its_own_has_those_of_its_definition() -
     made.record_all([*life.people(), *life.drafting(), life.open()])
     trustee = made.state.get("trustees", life.election, 1)
     assert trustee is not None
-    assert (trustee["name"], trustee["n"]) == ("cluster", stuff(384, "alone", "cluster"))
+    assert (trustee["name"], trustee["n"]) == ("cluster", product(*life.factors(1)))
 
 
-def test_a_released_key_stands_beside_its_modulus() -> None:
-    trustee = row("trustees", LIFE.election, 1)
-    assert trustee["n"] == LIFE.trustee(1).n
-    assert (trustee["p"], trustee["q"]) == (LIFE.release(1).p, LIFE.release(1).q)
-    assert trustee["released_at"] == of_kind("TrusteeKeyReleased").index
+def test_released_factors_stand_under_their_product() -> None:
+    released = row("released_keys", LIFE.election, 1, LIFE.trustee(1).n)
+    assert (released["p"], released["q"]) == LIFE.factors(1)
+    assert released["released_at"] == of_kind("TrusteeKeyReleased").index
+
+
+def test_who_was_withdrawn_has_neither_invitation_nor_key() -> None:
+    life = Life("withdrawn")
+    made = Ledger()
+    made.record_all([*life.people(), *life.drafting(), life.decline(1)])
+    gone = made.state.get("invited_trustees", life.election, life.user("trustee 1"))
+    assert gone is not None
+    assert [gone[name] for name in ("n", "number", "invited_at", "enrolled_at")] == [None] * 4
+    election = made.state.get("elections", life.election)
+    assert election is not None
+    assert (election["invited_count"], election["trustee_count"], election["enrolments"]) == (1, 1, 2)
 
 
 def test_a_credential_is_remembered_by_the_hash_of_what_was_blinded() -> None:
@@ -256,3 +268,13 @@ def test_one_attestation_that_differs_makes_an_election_disputed_for_good() -> N
 def test_an_unused_claim_is_remembered_by_its_key() -> None:
     claim = row("unused_claims", LIFE.eid, key_hash(LIFE.bpk("voter 2")))
     assert claim["claimed_at"] == of_kind("CredentialUnused").index
+
+
+def test_the_end_of_claims_is_kept_where_the_close_states_one() -> None:
+    made = Ledger()
+    life = Life("window", claims_s=60)
+    made.record_all([*life.people(), *life.drafting(), *life.opening(), life.close()])
+    window = made.state.get("claim_windows", life.eid)
+    assert window is not None
+    assert window["until_us"] == made.entries[-1].fields["claims_until_us"]
+    assert "claim_windows" not in {change.table for change in fold(of_kind("ElectionClosed"))}

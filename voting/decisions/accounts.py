@@ -37,6 +37,9 @@ def enrol_identity(view: View, cmd: c.EnrolIdentityKey, now_us: int) -> Decision
     # Its enrolment is public, so whoever stole an old key could otherwise bring it back by sending that again.
     if enrolled is not None:
         return Refusal("KeySuperseded", "this key was replaced by a newer one and is never taken again")
+    # Its private half becomes public one day.
+    if view.get("trustee_keys", key_hash(cmd.n)) is not None:
+        return Refusal("KeyReused", "this key was enrolled as a trustee's")
     return event("IdentityKeyEnrolled", {"user": cmd.user, "n": cmd.n, "signature": cmd.signature})
 
 

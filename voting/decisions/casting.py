@@ -81,6 +81,9 @@ def claim_unused(view: View, cmd: c.ClaimUnused, now_us: int) -> Decision:
     claimed = view.get("unused_claims", cmd.eid, bid)
     if claimed is not None:
         return Known(claimed["claimed_at"])
+    window = view.get("claim_windows", cmd.eid)
+    if window is not None and now_us >= window["until_us"]:
+        return Refusal("ClaimsClosed", "the time for claims is over")
     # Casts are forgotten once the board is public; from then on the board tells.
     if view.get("casts", cmd.eid, bid) is not None or view.get("spent", cmd.eid, bid) is not None:
         return Refusal("AlreadyCast", "this credential was spent on a ballot")

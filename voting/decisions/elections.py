@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import UnsetType
+
 from ...ledger.decision import Decision, Draft, Known, Refusal
 from .. import commands as c
-from ..definition import MAX_TRUSTEES, DefinitionError, decode_definition, election_id
+from ..definition import DefinitionError, decode_definition, election_id
 from ..tables import Row
 from .base import View, event
 
 
-def _refuse_organiser(election: Row | None, by: bytes) -> Refusal | None:
+def refuse_organiser(election: Row | None, by: bytes) -> Refusal | None:
     if election is None:
         return Refusal("UnknownElection", "there is no such election")
     if election["organiser"] != by:
@@ -19,8 +21,8 @@ def _refuse_organiser(election: Row | None, by: bytes) -> Refusal | None:
     return None
 
 
-def _refuse_draft_change(election: Row | None, by: bytes) -> Refusal | None:
-    if refusal := _refuse_organiser(election, by):
+def refuse_draft_change(election: Row | None, by: bytes) -> Refusal | None:
+    if refusal := refuse_organiser(election, by):
         return refusal
     if election is not None and election["status"] != "draft":
         return Refusal("NotADraft", f"the election is {election['status']}")
@@ -35,13 +37,13 @@ def draft(view: View, cmd: c.DraftElection, now_us: int) -> Decision:
 
 
 def amend(view: View, cmd: c.AmendElection, now_us: int) -> Decision:
-    if refusal := _refuse_draft_change(view.get("elections", cmd.election), cmd.organiser):
+    if refusal := refuse_draft_change(view.get("elections", cmd.election), cmd.organiser):
         return refusal
     return event("ElectionAmended", {"command": cmd.command, "election": cmd.election, "draft": cmd.draft})
 
 
 def add_voters(view: View, cmd: c.AddVoters, now_us: int) -> Decision:
-    if refusal := _refuse_draft_change(view.get("elections", cmd.election), cmd.organiser):
+    if refusal := refuse_draft_change(view.get("elections", cmd.election), cmd.organiser):
         return refusal
     voters: list[list[Any]] = []
     hidden: list[list[Any]] = []
@@ -58,22 +60,9 @@ def add_voters(view: View, cmd: c.AddVoters, now_us: int) -> Decision:
     return event("VotersAdded", public, {"addresses": hidden})
 
 
-def enrol_trustee(view: View, cmd: c.EnrolTrustee, now_us: int) -> Decision:
-    election = view.get("elections", cmd.election)
-    if election is None:
-        return Refusal("UnknownElection", "there is no such election")
-    if election["status"] != "draft":
-        return Refusal("NotADraft", f"the election is {election['status']}")
-    number = (election.get("trustee_count") or 0) + 1
-    if number > MAX_TRUSTEES:
-        return Refusal("TooManyTrustees", f"an election has at most {MAX_TRUSTEES} trustees")
-    public = {"command": c.natural_key(cmd), "election": cmd.election, "number": number}
-    return event("TrusteeEnrolled", public | {"name": cmd.name, "n": cmd.n, "proof": cmd.proof})
-
-
 def open(view: View, cmd: c.OpenElection, now_us: int) -> Decision:
     election = view.get("elections", cmd.election)
-    if refusal := _refuse_organiser(election, cmd.organiser):
+    if refusal := refuse_organiser(election, cmd.organiser):
         return refusal
     assert election is not None
     eid = election_id(cmd.definition)
@@ -108,10 +97,13 @@ def _refuse_opening(election: Row, cmd: c.OpenElection, now_us: int) -> Refusal 
         return Refusal("BadDefinition", str(error))
     if 0 < definition.closes_us <= now_us:
         return Refusal("BadDefinition", "the election would close before it opens")
-    enrolled = election.get("trustee_count") or 0
-    # Made for the cluster as the only trustee: then whoever enrolled meanwhile would be passed over.
-    if len(definition.trustees) != (enrolled or 1) or (cmd.trustee_key and enrolled):
+    if (election.get("trustee_changes") or 0) != cmd.trustee_changes:
         return Refusal("TrusteesChanged", "the trustees changed meanwhile: look at them and open again")
+    invited, enrolled = election.get("invited_count") or 0, election.get("trustee_count") or 0
+    if enrolled < invited:
+        return Refusal("TrusteeMissing", f"{invited - enrolled} of {invited} trustees have not enrolled a key yet")
+    if len(definition.trustees) != (enrolled or 1) or (cmd.trustee_key and enrolled):
+        return Refusal("TrusteesChanged", "the definition has other trustees than those that enrolled")
     return None
 
 
@@ -131,7 +123,7 @@ def start(view: View, cmd: c.StartElection, now_us: int) -> Decision:
 
 def close(view: View, cmd: c.CloseElection, now_us: int) -> Decision:
     election = view.get("elections", cmd.election)
-    if cmd.by and (refusal := _refuse_organiser(election, cmd.by)):
+    if cmd.by and (refusal := refuse_organiser(election, cmd.by)):
         return refusal
     if election is None:
         return Refusal("UnknownElection", "there is no such election")
@@ -143,12 +135,18 @@ def close(view: View, cmd: c.CloseElection, now_us: int) -> Decision:
     if not cmd.by and not 0 < election["closes_us"] <= now_us:
         return Refusal("NotDue", "the election's closing time has not come")
     public = {"election": cmd.election, "eid": election["eid"], "casts": election.get("cast_count") or 0, "by": cmd.by}
-    return event("ElectionClosed", public)
+    return event("ElectionClosed", public | claims_until(election["definition"], now_us))
+
+
+def claims_until(definition: bytes, closed_us: int) -> dict[str, int]:
+    """When the last claim of an unused credential is taken, as the close states it; nothing where there is no end."""
+    claims_s = decode_definition(definition).claims_s
+    return {} if isinstance(claims_s, UnsetType) else {"claims_until_us": closed_us + claims_s * 1_000_000}
 
 
 def cancel(view: View, cmd: c.CancelElection, now_us: int) -> Decision:
     election = view.get("elections", cmd.election)
-    if refusal := _refuse_organiser(election, cmd.by):
+    if refusal := refuse_organiser(election, cmd.by):
         return refusal
     assert election is not None
     if election["status"] == "cancelled":

@@ -33,30 +33,6 @@ def erase(view: View, cmd: c.EraseCasts, now_us: int) -> Decision:
     return event("PrivateErased", public | run | {"reason": "published"})
 
 
-def release(view: View, cmd: c.ReleaseTrusteeKey, now_us: int) -> Decision:
-    election = view.get("elections", cmd.election)
-    if election is None or not election.get("published_at"):
-        return Refusal("NotPublished", "keys are released after the board is published")
-    if cmd.size < election["published_at"]:
-        return Refusal("CheckpointTooEarly", "the checkpoint does not cover the whole board")
-    trustee = view.get("trustees", cmd.election, cmd.number)
-    if trustee is None:
-        return Refusal("UnknownTrustee", f"the election has no trustee {cmd.number}")
-    if trustee.get("released_at"):
-        return Known(trustee["released_at"])
-    public = {
-        "election": cmd.election,
-        "eid": election["eid"],
-        "number": cmd.number,
-        "p": cmd.p,
-        "q": cmd.q,
-        "size": cmd.size,
-        "root": cmd.root,
-        "signature": cmd.signature,
-    }
-    return event("TrusteeKeyReleased", public)
-
-
 def seeds(view: View, cmd: c.PublishSeeds, now_us: int) -> Decision:
     election = view.get("elections", cmd.election)
     if election is None or election["status"] != "published":
