@@ -11,8 +11,11 @@ import msgspec
 from ..mail.letter import Language
 from ..voting import document
 from ..voting.definition import (
+    LEAST_EPOCH_BALLOTS,
+    LEAST_EPOCH_US,
     DefinitionError,
     ElectionDefinition,
+    Epochs,
     Question,
     Registrar,
     Roll,
@@ -24,11 +27,19 @@ from ..voting.definition import (
 from .parse import from_time
 from .problems import Refused
 
+MINUTE_US = 60_000_000
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 # Stand-ins, so that a draft meets the very checks that its definition will: keys and roll come only at the opening.
 _NOBODY = Trustee("nobody", "00" * 384)
 _NO_REGISTRAR = Registrar(1, "11" * 384)
 _NO_ROLL = Roll(0, "00" * 32)
+
+
+class EpochsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Publishes ballots while the election is open: at most every so many minutes, at least so many at a time."""
+
+    minutes: int = LEAST_EPOCH_US // MINUTE_US
+    ballots: int = LEAST_EPOCH_BALLOTS
 
 
 class DraftBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +50,7 @@ class DraftBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opens_at: Time | None = None
     closes_at: Time | None = None
     language: Language = "en"
+    epochs: EpochsBody | None = None
 
 
 class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,6 +61,7 @@ class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opens_at: Time | msgspec.UnsetType | None = msgspec.UNSET
     closes_at: Time | msgspec.UnsetType | None = msgspec.UNSET
     language: Language | msgspec.UnsetType = msgspec.UNSET
+    epochs: EpochsBody | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,10 +72,23 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opens_us: int
     closes_us: int
     language: Language = "en"
+    epochs: Epochs | msgspec.UnsetType = msgspec.UNSET
 
 
 def draft_of(body: DraftBody) -> Draft:
-    return Draft(body.title, body.questions, from_time(body.opens_at), from_time(body.closes_at), body.language)
+    times = from_time(body.opens_at), from_time(body.closes_at)
+    return Draft(body.title, body.questions, *times, body.language, _epochs(body.epochs))
+
+
+def _epochs(body: EpochsBody | None) -> Epochs | msgspec.UnsetType:
+    return msgspec.UNSET if body is None else Epochs(body.minutes * MINUTE_US, body.ballots)
+
+
+def shown_epochs(draft: Draft) -> EpochsBody | None:
+    """As the organiser asked for them."""
+    if draft.epochs is msgspec.UNSET:
+        return None
+    return EpochsBody(draft.epochs.interval_us // MINUTE_US, draft.epochs.ballots)
 
 
 def amended(draft: Draft, change: DraftChange) -> Draft:
@@ -78,6 +104,8 @@ def amended(draft: Draft, change: DraftChange) -> Draft:
         changes["closes_us"] = from_time(change.closes_at)
     if change.language is not msgspec.UNSET:
         changes["language"] = change.language
+    if change.epochs is not msgspec.UNSET:
+        changes["epochs"] = _epochs(change.epochs)
     return msgspec.structs.replace(draft, **changes)
 
 
@@ -119,6 +147,7 @@ def define(
             roll=roll,
             origin=origin,
             genesis=genesis,
+            epochs=draft.epochs,
         )
         check_definition(definition)
     except DefinitionError as error:

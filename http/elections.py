@@ -20,7 +20,7 @@ from ..projections import queries
 from ..voting import commands as c
 from ..voting.question import Question
 from .describe import route
-from .drafts import DraftBody, DraftChange, amended, decode_draft, draft_of, encode_draft
+from .drafts import DraftBody, DraftChange, EpochsBody, amended, decode_draft, draft_of, encode_draft, shown_epochs
 from .opening import open_election
 from .parse import B64, Cursor, answer, b64, query_of, read_json, to_time, unb64
 from .problems import Refused
@@ -70,6 +70,7 @@ class ElectionView(msgspec.Struct, frozen=True):
     weight: int | None
     credential_issued: bool
     disputed: bool
+    epochs: EpochsBody | None
 
 
 class ElectionList(msgspec.Struct, frozen=True):
@@ -102,6 +103,7 @@ def view(seen: queries.Seen) -> ElectionView:
         weight=seen.weight,
         credential_issued=seen.credential_issued,
         disputed=row.disputed,
+        epochs=shown_epochs(draft),
     )
 
 

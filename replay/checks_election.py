@@ -101,6 +101,7 @@ def opened(scene: Scene, index: int, event: e.ElectionOpened) -> None:
         return
     election.definition, election.document = definition, event.definition
     election.eid = event.eid
+    election.epoch_since_us = max(scene.time_us, definition.opens_us)
     election.status = "scheduled" if scene.time_us < definition.opens_us else "open"
     _check_definition(scene, index, election, definition)
 

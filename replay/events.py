@@ -20,6 +20,7 @@ Prime = Annotated[bytes, Meta(min_length=192, max_length=192)]
 Rsa2048 = Annotated[bytes, Meta(min_length=256, max_length=256)]
 Rsa3072 = Annotated[bytes, Meta(min_length=384, max_length=384)]
 Count = Annotated[int, Meta(ge=0)]
+Epoch = Annotated[int, Meta(ge=0, lt=2**32)]
 Weight = Annotated[int, Meta(ge=1, lt=2**32)]
 
 
@@ -134,12 +135,23 @@ class ElectionClosed(Event, frozen=True):
     by: bytes
 
 
+class EpochEnded(Event, frozen=True):
+    election: Id
+    eid: Hash
+    epoch: Epoch
+    casts: Count
+
+
 class BallotsPublished(Event, frozen=True):
+    """`end` with the last chunk of its epoch, `last` with that of the board."""
+
     election: Id
     eid: Hash
     chunk: Count
     last: bool
     ballots: list[bytes]
+    epoch: Epoch = 0
+    end: bool = False
 
 
 class PrivateErased(Event, frozen=True):
@@ -234,7 +246,7 @@ KINDS: dict[str, type[Event]] = {
         *(ElectionDrafted, ElectionAmended, ElectionCancelled, VotersAdded, RollFrozen, TrusteeEnrolled),
         *(ElectionOpened, CredentialIssued, BallotCast, ElectionClosed, BallotsPublished, PrivateErased),
         *(TrusteeKeyReleased, CredentialUnused, TallySeeds, TallyPublished, TallyAttested),
-        *(ElectionStarted, MailOrdered, MailClaimed, MailReported, MailBounced),
+        *(EpochEnded, ElectionStarted, MailOrdered, MailClaimed, MailReported, MailBounced),
     )
 } | dict.fromkeys((*CONF_KINDS, ANNOUNCED), Membership)
 

@@ -22,7 +22,8 @@ class Election:
 
     `added` and `roll` give the weight of each voter on the draft roll and the frozen one. `trustees` are name and
     modulus of those that enrolled. `spent` holds the ids of
-    ballot keys on the board, `claimed` those claimed as unused. `board` and `seeds` keep what the count needs.
+    ballot keys on the board, `claimed` those claimed as unused. `epoch` is the one that is published next, `epoch_at`
+    the entry that ended it, if any. `board` and `seeds` keep what the count needs.
     """
 
     election: bytes
@@ -41,6 +42,11 @@ class Election:
     spent: set[bytes] = field(default_factory=set)
     board: Spool = field(default_factory=Spool)
     published_at: int = 0
+    epoch: int = 0
+    epoch_at: int = 0
+    epoch_casts: int = 0
+    epoch_begun: bool = False
+    epoch_since_us: int = 0
     claimed: dict[bytes, int] = field(default_factory=dict)
     released: dict[int, tuple[int, int]] = field(default_factory=dict)
     seed_chunks: int = 0

@@ -207,13 +207,24 @@ class CastBallot(Command, frozen=True):
     body: bytes
 
 
+class EndEpoch(Command, frozen=True):
+    """The casts so far that are not published yet are the epoch with this number, from 0."""
+
+    election: bytes
+    epoch: Number
+
+
 class PublishBallots(Command, frozen=True):
-    """One chunk of the board: ballots in the order of their names, the SHA-256 of each."""
+    """One chunk of the board: ballots of one epoch in the order of their names, the SHA-256 of each.
+
+    Chunks are counted through all epochs; `last` ends the board.
+    """
 
     election: bytes
     chunk: Number
     last: bool
     ballots: list[bytes]
+    epoch: Number = 0
 
 
 class EraseCasts(Command, frozen=True):
@@ -293,6 +304,7 @@ AnyCommand = (
     | ReportMail
     | RecordBounce
     | CastBallot
+    | EndEpoch
     | PublishBallots
     | EraseCasts
     | ReleaseTrusteeKey
@@ -319,7 +331,7 @@ def natural_key(command: AnyCommand) -> bytes | None:
     match command:
         case EnrolTrustee():
             return frame_hash("trustee-enrolment", command.election, command.n)
-        case PublishBallots() | EraseCasts() | PublishSeeds():
+        case EndEpoch() | PublishBallots() | EraseCasts() | PublishSeeds():
             return frame_hash("command", encode_command(command))
         case _:
             return getattr(command, "command", None)

@@ -12,7 +12,7 @@ from typing import Any
 from ..ledger.decision import Decision, Known
 from . import commands as c
 from .ballot import BallotError, parse_ballot
-from .decisions import accounts, casting, elections, mailing, publishing
+from .decisions import accounts, board, casting, elections, mailing, publishing
 from .decisions.base import View
 from .envelope import ballot_id
 from .fold import key_hash
@@ -44,7 +44,18 @@ def _cast_reads(cmd: Any) -> list[tuple[str, Key]]:
         ballot = parse_ballot(cmd.body)
     except BallotError:
         return []
-    return [("casts", (ballot.eid, ballot.bid))]
+    return [("casts", (ballot.eid, ballot.bid)), ("spent", (ballot.eid, ballot.bid))]
+
+
+def _board_reads(cmd: Any) -> list[tuple[str, Key]]:
+    keys: list[tuple[str, Key]] = [("epochs", (cmd.election,))]
+    for body in cmd.ballots:
+        try:
+            ballot = parse_ballot(body)
+        except BallotError:
+            continue
+        keys += [("casts", (ballot.eid, ballot.bid)), ("spent", (ballot.eid, ballot.bid))]
+    return keys
 
 
 def _claim_reads(cmd: Any) -> list[tuple[str, Key]]:
@@ -81,6 +92,8 @@ _READS: dict[type[Any], Callable[[Any], list[tuple[str, Key]]]] = {
     c.EnrolIdentityKey: lambda cmd: [("identity_keys", (cmd.user, key_hash(cmd.n)))],
     c.CastBallot: _cast_reads,
     c.ClaimUnused: _claim_reads,
+    c.EndEpoch: lambda cmd: [("epochs", (cmd.election,))],
+    c.PublishBallots: _board_reads,
     c.ReleaseTrusteeKey: lambda cmd: [("trustees", (cmd.election, cmd.number))],
     c.AttestTally: lambda cmd: [("attestations", (cmd.election, cmd.node))],
 }
@@ -106,7 +119,8 @@ _DECIDE: dict[type[Any], Callable[[View, Any, int], Decision]] = {
     c.RecordBounce: mailing.bounce,
     c.CastBallot: casting.cast,
     c.ClaimUnused: casting.claim_unused,
-    c.PublishBallots: publishing.publish,
+    c.EndEpoch: board.end_epoch,
+    c.PublishBallots: board.publish,
     c.EraseCasts: publishing.erase,
     c.ReleaseTrusteeKey: publishing.release,
     c.PublishSeeds: publishing.seeds,

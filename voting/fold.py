@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import UNSET
+
 from ..ledger.entry import Entry
 from .ballot import BallotError, parse_ballot
 from .definition import decode_definition
@@ -120,6 +122,10 @@ def _election_opened(entry: Entry, public: dict[str, Any]) -> list[Change]:
         "started_at": None if ahead else entry.index,
     }
     changes: list[Change] = [Put("elections", (public["election"],), values)]
+    if definition.epochs is not UNSET:
+        pace = {"interval_us": definition.epochs.interval_us, "ballots": definition.epochs.ballots}
+        since_us = max(entry.time_us, definition.opens_us)
+        changes.append(Put("epochs", (public["election"],), pace | {"since_us": since_us}))
     for number, trustee in enumerate(definition.trustees, 1):
         named = {"name": trustee.name, "n": bytes.fromhex(trustee.n)}
         changes.append(Put("trustees", (public["election"], number), named))
@@ -151,6 +157,11 @@ def _election_closed(entry: Entry, public: dict[str, Any]) -> list[Change]:
     return [Put("elections", (public["election"],), values)]
 
 
+def _epoch_ended(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    values = {"ended_at": entry.index, "casts": public["casts"], "since_us": entry.time_us}
+    return [Put("epochs", (public["election"],), values)]
+
+
 def _ballots_published(entry: Entry, public: dict[str, Any]) -> list[Change]:
     eid = public["eid"]
     changes: list[Change] = []
@@ -161,7 +172,18 @@ def _ballots_published(entry: Entry, public: dict[str, Any]) -> list[Change]:
     values = {"status": "published", "published_at": entry.index} if public["last"] else {}
     counted = {"chunks": 1, "published": len(public["ballots"])}
     changes.append(Put("elections", (public["election"],), values, counted))
+    if "epoch" in public:
+        changes.append(_epoch_published(public))
     return changes
+
+
+def _epoch_published(public: dict[str, Any]) -> Put:
+    """How far the epoch is published. Its end makes room for the next: no epoch is pending then."""
+    if public["end"]:
+        ended = {"begun": False, "ended_at": None, "last_name": None}
+        return Put("epochs", (public["election"],), ended, {"number": 1})
+    last_name = hashlib.sha256(public["ballots"][-1]).digest()
+    return Put("epochs", (public["election"],), {"begun": True, "last_name": last_name})
 
 
 def _spent(eid: bytes, body: bytes) -> list[Change]:
@@ -266,6 +288,7 @@ _FOLD: dict[str, Callable[[Entry, dict[str, Any]], list[Change]]] = {
     "CredentialIssued": _credential_issued,
     "BallotCast": _ballot_cast,
     "ElectionClosed": _election_closed,
+    "EpochEnded": _epoch_ended,
     "BallotsPublished": _ballots_published,
     "PrivateErased": _private_erased,
     "TrusteeKeyReleased": _trustee_key_released,

@@ -10,6 +10,8 @@ import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import UNSET, UnsetType
+
 from ballot.ledger.decision import Decision, Draft, Known, Refusal
 from ballot.ledger.entry import Entry
 from ballot.ledger.frame import frame, frame_hash
@@ -18,6 +20,7 @@ from ballot.voting.ballot import BALLOT_KEY_BYTES, CREDENTIAL_BYTES, cast_frame
 from ballot.voting.decide import decide, reads
 from ballot.voting.definition import (
     ElectionDefinition,
+    Epochs,
     Question,
     Registrar,
     Roll,
@@ -32,6 +35,7 @@ from tests.support.chain import ORIGIN, chain
 OPENS_US = 1_800_000_000_000_000
 CLOSES_US = OPENS_US + 3_600_000_000
 VOTING_US = OPENS_US + 1
+EPOCHS = Epochs(interval_us=600_000_000, ballots=20)
 QUESTION = Question("Budget?", "plurality", ["Yes", "No"], 1)
 
 
@@ -124,8 +128,17 @@ def stuff(length: int, *parts: object) -> bytes:
 class Life:
     """One election with `voters` voters and `trustees` trustees, command by command. `label` tells lives apart."""
 
-    def __init__(self, label: str = "one", voters: int = 3, trustees: int = 2, closes_us: int = CLOSES_US) -> None:
-        self.label, self.closes_us = label, closes_us
+    def __init__(
+        self,
+        label: str = "one",
+        voters: int = 3,
+        trustees: int = 2,
+        closes_us: int = CLOSES_US,
+        epochs: Epochs | UnsetType = UNSET,
+    ) -> None:
+        self.label, self.closes_us, self.epochs = label, closes_us, epochs
+        # Early enough for the first epoch to end as soon as it has its ballots.
+        self.opens_us = OPENS_US if epochs is UNSET else OPENS_US - epochs.interval_us
         self.election = name16(f"election {label}")
         self.organiser = self.user("organiser")
         self.voters = [f"voter {number}" for number in range(voters)]
@@ -197,7 +210,7 @@ class Life:
         definition = ElectionDefinition(
             title=f"Election {self.label}",
             questions=[QUESTION],
-            opens_us=OPENS_US,
+            opens_us=self.opens_us,
             closes_us=self.closes_us,
             pad_len=64,
             k=len(trustees) // 2 + 1,
@@ -206,6 +219,7 @@ class Life:
             roll=Roll(len(self.leaves), stuff(32, self.label, "roll").hex()),
             origin=ORIGIN,
             genesis="f" * 64,
+            epochs=self.epochs,
         )
         return encode_definition(definition)
 
@@ -310,12 +324,38 @@ class Life:
     def cancel(self) -> c.CancelElection:
         return c.CancelElection(self.election, self.organiser)
 
-    def publish(self, chunk: int, bodies: Sequence[bytes], *, last: bool) -> c.PublishBallots:
-        return c.PublishBallots(self.election, chunk, last, list(bodies))
+    def end_epoch(self, epoch: int = 0) -> c.EndEpoch:
+        return c.EndEpoch(self.election, epoch)
+
+    def in_epochs(self) -> list[c.AnyCommand]:
+        """From the draft to the board: an epoch in two chunks, and the rest, in which another was held back."""
+        first, second, rest = (self.crowd(start) for start in (0, 20, 40))
+        one, other = self.sorted_bodies(*first), self.sorted_bodies(*second, *rest[:1])
+        return [
+            *(self.draft(), *self.opening_alone(), *map(self.cast, first)),
+            *(self.end_epoch(), *map(self.cast, second)),
+            *(self.publish(0, one[:5], last=False), self.publish(1, one[5:], last=False)),
+            *(self.end_epoch(1), self.cast(rest[0]), self.close()),
+            self.publish(2, other, last=True, epoch=1),
+        ]
+
+    def opening_alone(self) -> list[c.AnyCommand]:
+        """Nobody registered: the casts of a crowd are all it takes."""
+        add = self.add("one", "two", "three")
+        return [add, self.open(draft=b'{"title":"Draft"}', trustee_key=b"key"), self.start()]
+
+    def crowd(self, start: int, count: int = 20) -> list[str]:
+        return [f"{number} of the crowd" for number in range(start, start + count)]
+
+    def publish(self, chunk: int, bodies: Sequence[bytes], *, last: bool, epoch: int = 0) -> c.PublishBallots:
+        return c.PublishBallots(self.election, chunk, last, list(bodies), epoch)
+
+    def sorted_bodies(self, *casting: str) -> list[bytes]:
+        return sorted(map(self.body, casting or self.voters), key=lambda body: hashlib.sha256(body).digest())
 
     def board(self, *casting: str) -> list[c.AnyCommand]:
         """The ballots of those named, or of all, in two chunks."""
-        bodies = sorted(map(self.body, casting or self.voters), key=lambda body: hashlib.sha256(body).digest())
+        bodies = self.sorted_bodies(*casting)
         return [self.publish(0, bodies[:1], last=False), self.publish(1, bodies[1:], last=True)]
 
     def erase(self, first: int = 1, last: int = 1, *, final: bool = True) -> c.EraseCasts:
