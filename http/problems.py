@@ -56,6 +56,8 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "TooSoon": (409, "It is too soon to do this again"),
     "AddressTaken": (409, "The address has an account"),
     "AlreadyCast": (409, "The credential was spent on another ballot"),
+    "AccountChanged": (409, "The account changed meanwhile"),
+    "OnActiveRoll": (409, "The person is needed for an election"),
     "AlreadyPublished": (409, "The ballot is on the board"),
     "AlreadyIssued": (409, "A credential was issued before"),
     "AlreadyOpened": (409, "The election was opened before"),

@@ -130,7 +130,7 @@ class Ballots:
         "The published ballots",
         "user",
         {200: Media(NDJSON, "one BoardLine a line, epoch by epoch, in the order of their names")},
-        "UnknownElection BadParameter",
+        "UnknownElection",
         query=BoardQuery,
         etag=True,
         gzip=True,

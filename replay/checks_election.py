@@ -44,6 +44,12 @@ def voters_added(scene: Scene, index: int, event: e.VotersAdded) -> None:
             election.added.setdefault(voter, weight)
 
 
+def voters_kept(scene: Scene, index: int, event: e.VotersKept) -> None:
+    election = scene.election(index, event.election)
+    if election is not None and not {*event.voters, event.without} <= election.added.keys():
+        scene.find(Level.BALLOTS, "KeptWrongly", index, "one of these voters was never added to the roll")
+
+
 def roll_frozen(scene: Scene, index: int, event: e.RollFrozen) -> None:
     election = _draft(scene, index, event.election)
     if election is None:
@@ -158,6 +164,7 @@ HANDLERS: Handlers = {
     e.ElectionAmended: amended,
     e.ElectionCancelled: cancelled,
     e.VotersAdded: voters_added,
+    e.VotersKept: voters_kept,
     e.RollFrozen: roll_frozen,
     e.TrusteeEnrolled: trustee_enrolled,
     e.ElectionOpened: opened,

@@ -87,6 +87,15 @@ class VotersAdded(Event, frozen=True):
     voters: list[tuple[Id, Weight]]
 
 
+class VotersKept(Event, frozen=True):
+    """The addresses of `voters`, taken over from the private part of entry `source`; that of `without` was erased."""
+
+    election: Id
+    source: Count
+    voters: list[Id]
+    without: Id
+
+
 class RollFrozen(Event, frozen=True):
     election: Id
     leaves: list[bytes]
@@ -155,11 +164,15 @@ class BallotsPublished(Event, frozen=True):
 
 
 class PrivateErased(Event, frozen=True):
+    """A range of one kind; or, with `user`, the single `parts` that named a person."""
+
     kind: str
     reason: str
     first: Count
     last: Count
     election: bytes = b""
+    user: bytes = b""
+    parts: list[tuple[Count, str]] = []
 
 
 class TrusteeKeyReleased(Event, frozen=True):
@@ -246,7 +259,7 @@ KINDS: dict[str, type[Event]] = {
         *(ElectionDrafted, ElectionAmended, ElectionCancelled, VotersAdded, RollFrozen, TrusteeEnrolled),
         *(ElectionOpened, CredentialIssued, BallotCast, ElectionClosed, BallotsPublished, PrivateErased),
         *(TrusteeKeyReleased, CredentialUnused, TallySeeds, TallyPublished, TallyAttested),
-        *(EpochEnded, ElectionStarted, MailOrdered, MailClaimed, MailReported, MailBounced),
+        *(EpochEnded, VotersKept, ElectionStarted, MailOrdered, MailClaimed, MailReported, MailBounced),
     )
 } | dict.fromkeys((*CONF_KINDS, ANNOUNCED), Membership)
 

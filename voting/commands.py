@@ -236,6 +236,44 @@ class EraseCasts(Command, frozen=True):
     final: bool
 
 
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """The private part of one entry."""
+
+    index: Number
+    kind: Text
+
+
+class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    voter: bytes
+    tag: bytes
+    address: str
+    salt: bytes
+
+
+class KeptRoll(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """The addresses that the private part of entry `source` holds beside that of the one who is erased."""
+
+    source: Number
+    election: bytes
+    others: list[Kept]
+
+
+class EraseUser(Command, frozen=True):
+    """Every private part that names the user is erased, after what those say of others was kept.
+
+    `elections` are all those whose rolls the user is on. What became of their mail is erased whole, for everybody: it
+    is over, and servers may have said anything about anyone.
+    """
+
+    command: bytes
+    user: bytes
+    by: bytes
+    tag: bytes
+    elections: list[bytes]
+    rolls: list[KeptRoll]
+    parts: list[Part]
+
+
 class ReleaseTrusteeKey(Command, frozen=True):
     """`signature` is PSS(trustee, F(release, eid, u64 size, root)) for a checkpoint that covers the whole board."""
 
@@ -307,6 +345,7 @@ AnyCommand = (
     | EndEpoch
     | PublishBallots
     | EraseCasts
+    | EraseUser
     | ReleaseTrusteeKey
     | PublishSeeds
     | PublishTally

@@ -12,7 +12,7 @@ from typing import Any
 from ..ledger.decision import Decision, Known
 from . import commands as c
 from .ballot import BallotError, parse_ballot
-from .decisions import accounts, board, casting, elections, mailing, publishing
+from .decisions import accounts, board, casting, elections, erasing, mailing, publishing
 from .decisions.base import View
 from .envelope import ballot_id
 from .fold import key_hash
@@ -58,6 +58,12 @@ def _board_reads(cmd: Any) -> list[tuple[str, Key]]:
     return keys
 
 
+def _erasure_reads(cmd: Any) -> list[tuple[str, Key]]:
+    keys: list[tuple[str, Key]] = [("memberships", (cmd.user,))]
+    keys += [(table, key) for one in cmd.elections for table, key in (("elections", (one,)), ("roll", (one, cmd.user)))]
+    return keys + [("roll", (roll.election, other.voter)) for roll in cmd.rolls for other in roll.others]
+
+
 def _claim_reads(cmd: Any) -> list[tuple[str, Key]]:
     place = (cmd.eid, ballot_id(cmd.bpk))
     return [("unused_claims", place), ("casts", place), ("spent", place)]
@@ -94,6 +100,7 @@ _READS: dict[type[Any], Callable[[Any], list[tuple[str, Key]]]] = {
     c.ClaimUnused: _claim_reads,
     c.EndEpoch: lambda cmd: [("epochs", (cmd.election,))],
     c.PublishBallots: _board_reads,
+    c.EraseUser: _erasure_reads,
     c.ReleaseTrusteeKey: lambda cmd: [("trustees", (cmd.election, cmd.number))],
     c.AttestTally: lambda cmd: [("attestations", (cmd.election, cmd.node))],
 }
@@ -122,6 +129,7 @@ _DECIDE: dict[type[Any], Callable[[View, Any, int], Decision]] = {
     c.EndEpoch: board.end_epoch,
     c.PublishBallots: board.publish,
     c.EraseCasts: publishing.erase,
+    c.EraseUser: erasing.erase_user,
     c.ReleaseTrusteeKey: publishing.release,
     c.PublishSeeds: publishing.seeds,
     c.PublishTally: publishing.tally,

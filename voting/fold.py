@@ -91,10 +91,24 @@ def _voters_added(entry: Entry, public: dict[str, Any]) -> list[Change]:
         for voter, weight in public["voters"]
     ]
     changes.append(Put("elections", (election,), add={"roll_size": len(public["voters"])}))
+    changes += [Put("memberships", (voter,), add={"rolls": 1}) for voter, _weight in public["voters"]]
+    return changes + _addresses(entry, election)
+
+
+def _addresses(entry: Entry, election: bytes) -> list[Change]:
+    changes: list[Change] = []
     for voter, tag, _address, _salt in entry.private_fields.get("addresses", []):
         changes.append(Put("accounts", (tag,), {"user_id": voter, "address_at": entry.index}))
         changes.append(Put("roll_tags", (election, tag), {"voter": voter}))
     return changes
+
+
+def _voters_kept(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    """The addresses of some voters are here now, that of another nowhere any more."""
+    election = public["election"]
+    changes: list[Change] = [Put("roll", (election, voter), {"added_at": entry.index}) for voter in public["voters"]]
+    changes.append(Put("roll", (election, public["without"]), {"added_at": None}))
+    return changes + _addresses(entry, election)
 
 
 def _roll_frozen(entry: Entry, public: dict[str, Any]) -> list[Change]:
@@ -195,6 +209,9 @@ def _spent(eid: bytes, body: bytes) -> list[Change]:
 
 
 def _private_erased(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    if "user" in public:
+        own: list[Change] = [Clear("accounts", "user_id", public["user"]), Clear("roll_tags", "voter", public["user"])]
+        return own + [Clear("mail", "election", election) for election in public["elections"]]
     if not public.get("final"):
         return []
     return [
@@ -281,6 +298,7 @@ _FOLD: dict[str, Callable[[Entry, dict[str, Any]], list[Change]]] = {
     "ElectionAmended": _election_amended,
     "ElectionCancelled": _election_cancelled,
     "VotersAdded": _voters_added,
+    "VotersKept": _voters_kept,
     "RollFrozen": _roll_frozen,
     "TrusteeEnrolled": _trustee_enrolled,
     "ElectionOpened": _election_opened,

@@ -123,6 +123,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             _table(
                 "epochs",
                 "election",
+                public=True,
                 election="bytea",
                 **dict.fromkeys(("number", "interval_us", "ballots", "since_us", "ended_at", "casts"), "bigint"),
                 begun="boolean",
@@ -165,6 +166,8 @@ TABLES: Mapping[str, Table] = MappingProxyType(
                 **dict.fromkeys(("round", "attempt", "retry_us"), "bigint"),
                 **dict.fromkeys(("state", "reason"), "text"),
             ),
+            # From public payloads alone, but no part of the state that is compared: it only counts rows of `roll`.
+            _table("memberships", "user_id", public=False, user_id="bytea", rolls="bigint"),
             _table("roll_tags", "election tag", public=False, election="bytea", tag="bytea", voter="bytea"),
             _table("casts", "eid bid", public=False, eid="bytea", bid="bytea", name="bytea", cast_at="bigint"),
         )

@@ -101,6 +101,7 @@ def test_every_post_that_appends_takes_an_idempotency_key_except_a_cast(describe
     assert with_key == {
         *("draftElection", "amendElection", "addToRoll", "openElection", "closeElection", "cancelElection"),
         *("orderMail", "issueCredential", "changePassword", "grantRole", "verifyCode", "resetPassword"),
+        *("eraseSelf", "eraseUser"),
     }
 
 

@@ -332,17 +332,23 @@ class Life:
         first, second, rest = (self.crowd(start) for start in (0, 20, 40))
         one, other = self.sorted_bodies(*first), self.sorted_bodies(*second, *rest[:1])
         return [
-            *(self.draft(), *self.opening_alone(), *map(self.cast, first)),
-            *(self.end_epoch(), *map(self.cast, second)),
-            *(self.publish(0, one[:5], last=False), self.publish(1, one[5:], last=False)),
-            *(self.end_epoch(1), self.cast(rest[0]), self.close()),
+            self.draft(),
+            *self.opening_alone(),
+            *map(self.cast, first),
+            self.end_epoch(),
+            *map(self.cast, second),
+            self.publish(0, one[:5], last=False),
+            self.publish(1, one[5:], last=False),
+            self.end_epoch(1),
+            self.cast(rest[0]),
+            self.close(),
             self.publish(2, other, last=True, epoch=1),
         ]
 
-    def opening_alone(self) -> list[c.AnyCommand]:
+    def opening_alone(self) -> tuple[c.AnyCommand, ...]:
         """Nobody registered: the casts of a crowd are all it takes."""
         add = self.add("one", "two", "three")
-        return [add, self.open(draft=b'{"title":"Draft"}', trustee_key=b"key"), self.start()]
+        return add, self.open(draft=b'{"title":"Draft"}', trustee_key=b"key"), self.start()
 
     def crowd(self, start: int, count: int = 20) -> list[str]:
         return [f"{number} of the crowd" for number in range(start, start + count)]
@@ -360,6 +366,35 @@ class Life:
 
     def erase(self, first: int = 1, last: int = 1, *, final: bool = True) -> c.EraseCasts:
         return c.EraseCasts(self.election, first, last, final)
+
+    def erase_user(self, who: str, state: State, **changes: Any) -> c.EraseUser:
+        """Erases somebody on this roll, whose addresses are all in one entry."""
+        user, account = self.user(who), state.get("accounts", self.tag(who)) or {}
+        rolls: list[c.KeptRoll] = []
+        parts: set[int] = {account[name] for name in ("address_at", "password_at") if account.get(name)}
+        row = state.get("roll", self.election, user) or {}
+        if source := row.get("added_at"):
+            others = [other for other in self.voters if self._is_with(state, other, source) and other != who]
+            rolls = [c.KeptRoll(source, self.election, [self._kept(other) for other in others])]
+            parts.add(source)
+        kinds = {account.get("password_at"): "UserRegistered"}
+        fields: dict[str, Any] = {
+            "command": self.command("erase", who),
+            "user": user,
+            "by": user,
+            "tag": self.tag(who),
+            "elections": [self.election] if row else [],
+            "rolls": rolls,
+            "parts": [c.Part(index, kinds.get(index, "VotersAdded")) for index in sorted(parts)],
+        }
+        return c.EraseUser(**(fields | changes))
+
+    def _is_with(self, state: State, who: str, source: int) -> bool:
+        row = state.get("roll", self.election, self.user(who))
+        return row is not None and row["added_at"] == source
+
+    def _kept(self, who: str) -> c.Kept:
+        return c.Kept(self.user(who), self.tag(who), f"{who}@example.org", stuff(32, "salt", who))
 
     def claim(self, who: str, eid: bytes | None = None) -> c.ClaimUnused:
         eid = eid or self.eid

@@ -89,7 +89,8 @@ WHOLE = LIFE.whole()
 
 def everything() -> list[c.AnyCommand]:
     role: list[c.AnyCommand] = [OTHER.grant(), OTHER.withdraw()]
-    return [*WHOLE, OTHER.register("organiser"), *role, OTHER.draft(), OTHER.cancel(), *EPOCHAL.in_epochs()]
+    commands = [*WHOLE, OTHER.register("organiser"), *role, OTHER.draft(), OTHER.cancel(), *EPOCHAL.in_epochs()]
+    return [*commands, OTHER.erase_user("organiser", ledger(*commands).state)]
 
 
 def test_every_command_there_is_is_among_them() -> None:
