@@ -47,6 +47,13 @@ class Account:
         self._take((await self.api.ask("POST", "/api/auth/password/change", fields)).json())
         self._password = new
 
+    async def erase(self) -> None:
+        """Ends the account and has everything private about the person erased. Raises Refused, NoAnswer.
+
+        Refused(OnActiveRoll) while an election that is not over needs them.
+        """
+        await self.api.ask("POST", "/api/auth/erase", {"password": self._password})
+
     async def reset_password(self, new: str) -> None:
         """Sets a new password with an e-mailed code, and ends every login. Raises Refused, NoAnswer."""
         reply = await self.api.ask("POST", "/api/auth/password/forgot", {"email": self.email})

@@ -162,8 +162,8 @@ class Accounts:
     async def _refuse_outdated(self, pending: Pending) -> None:
         """Whoever knew the old password gets nothing for it once there is a new one."""
         known = await self._confirmed(pending.address)
-        if known is not None and (known.password_at or 0) > pending.password_at:
-            raise Refused("CodeExpired", "the password was changed since")
+        if known is None or known.user_id != pending.user or (known.password_at or 0) > pending.password_at:
+            raise Refused("CodeExpired", "the password was changed since, or the account erased")
 
     async def _record(self, pending: Pending) -> bytes:
         command = c.RegisterUser(pending.command, pending.user, pending.tag, pending.address, pending.password_hash)

@@ -14,6 +14,7 @@ from . import (
     diag,
     drills,
     elections,
+    erasure,
     events,
     headers,
     identity,
@@ -128,6 +129,8 @@ def _add_auth(app: Application, services: Services, accounts: Accounts) -> None:
     app.add_route("/api/auth/identity-key", identity.IdentityKeys(services, accounts))
     app.add_route("/api/users/{user:b64(16)}/roles", roles.Roles(services))
     app.add_route("/api/users/{user:b64(16)}/roles/{role}", roles.Role(services))
+    app.add_route("/api/auth/erase", erasure.EraseSelf(services, accounts))
+    app.add_route("/api/users/{user:b64(16)}/erase", erasure.EraseUser(services, accounts))
 
 
 def _add_elections(app: Application, services: Services, listeners: Listeners) -> None:

@@ -12,8 +12,11 @@ from ..mail.letter import Language
 from ..voting import document
 from ..voting.decisions.trustees import MOST_TRUSTEES
 from ..voting.definition import (
+    LEAST_EPOCH_BALLOTS,
+    LEAST_EPOCH_US,
     DefinitionError,
     ElectionDefinition,
+    Epochs,
     Question,
     Registrar,
     Roll,
@@ -25,6 +28,7 @@ from ..voting.definition import (
 from .parse import from_time
 from .problems import Refused
 
+MINUTE_US = 60_000_000
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Threshold = Annotated[int, msgspec.Meta(ge=0, le=MOST_TRUSTEES)]
 # Stand-ins, so that a draft meets the very checks that its definition will: keys and roll come only at the opening.
@@ -32,6 +36,13 @@ _NOBODY = Trustee("nobody", "00" * 384)
 _NO_REGISTRAR = Registrar(1, "11" * 384)
 _NO_ROLL = Roll(0, "00" * 32)
 CLAIMS_S = 7 * 86_400
+
+
+class EpochsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Publishes ballots while the election is open: at most every so many minutes, at least so many at a time."""
+
+    minutes: int = LEAST_EPOCH_US // MINUTE_US
+    ballots: int = LEAST_EPOCH_BALLOTS
 
 
 class DraftBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +59,7 @@ class DraftBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     language: Language = "en"
     claims_s: int = CLAIMS_S
     k: Threshold = 0
+    epochs: EpochsBody | None = None
 
 
 class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +72,7 @@ class DraftChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     language: Language | msgspec.UnsetType = msgspec.UNSET
     claims_s: int | msgspec.UnsetType = msgspec.UNSET
     k: Threshold | msgspec.UnsetType = msgspec.UNSET
+    epochs: EpochsBody | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,6 +85,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     language: Language = "en"
     claims_s: int = CLAIMS_S
     k: int = 0
+    epochs: Epochs | msgspec.UnsetType = msgspec.UNSET
 
     def needed(self, trustees: int) -> int:
         """How many of so many trustees open the ballots; the cluster alone counts as one."""
@@ -80,7 +94,19 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def draft_of(body: DraftBody) -> Draft:
     times = from_time(body.opens_at), from_time(body.closes_at)
-    return Draft(body.title, body.questions, *times, body.language, body.claims_s, body.k)
+    epochs = _epochs(body.epochs)
+    return Draft(body.title, body.questions, *times, body.language, body.claims_s, body.k, epochs)
+
+
+def _epochs(body: EpochsBody | None) -> Epochs | msgspec.UnsetType:
+    return msgspec.UNSET if body is None else Epochs(body.minutes * MINUTE_US, body.ballots)
+
+
+def shown_epochs(draft: Draft) -> EpochsBody | None:
+    """As the organiser asked for them."""
+    if draft.epochs is msgspec.UNSET:
+        return None
+    return EpochsBody(draft.epochs.interval_us // MINUTE_US, draft.epochs.ballots)
 
 
 def amended(draft: Draft, change: DraftChange) -> Draft:
@@ -100,6 +126,8 @@ def amended(draft: Draft, change: DraftChange) -> Draft:
         changes["claims_s"] = change.claims_s
     if change.k is not msgspec.UNSET:
         changes["k"] = change.k
+    if change.epochs is not msgspec.UNSET:
+        changes["epochs"] = _epochs(change.epochs)
     return msgspec.structs.replace(draft, **changes)
 
 
@@ -142,6 +170,7 @@ def define(
             origin=origin,
             genesis=genesis,
             claims_s=draft.claims_s,
+            epochs=draft.epochs,
         )
         check_definition(definition)
     except DefinitionError as error:

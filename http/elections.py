@@ -22,7 +22,7 @@ from ..projections.trustees import of as trustees_of
 from ..voting import commands as c
 from ..voting.question import Question
 from .describe import route
-from .drafts import DraftBody, DraftChange, amended, decode_draft, draft_of, encode_draft
+from .drafts import DraftBody, DraftChange, EpochsBody, amended, decode_draft, draft_of, encode_draft, shown_epochs
 from .opening import open_election
 from .parse import B64, Cursor, answer, b64, query_of, read_json, to_time, unb64
 from .problems import Refused
@@ -85,6 +85,7 @@ class ElectionView(msgspec.Struct, frozen=True):
     weight: int | None
     credential_issued: bool
     disputed: bool
+    epochs: EpochsBody | None
 
 
 class ElectionList(msgspec.Struct, frozen=True):
@@ -125,6 +126,7 @@ def view(seen: queries.Seen, trustees: Sequence[Trustee]) -> ElectionView:
         weight=seen.weight,
         credential_issued=seen.credential_issued,
         disputed=row.disputed,
+        epochs=shown_epochs(draft),
     )
 
 

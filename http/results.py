@@ -69,10 +69,11 @@ class ResultsView(msgspec.Struct, frozen=True):
 
 
 class BoardLine(msgspec.Struct, frozen=True):
-    """One line of the board: a ballot's name and its exact bytes."""
+    """One line of the board: a ballot's name, its exact bytes, and the epoch that it was published with, from 0."""
 
     name: B64
     ballot: B64
+    epoch: int
 
 
 def accounting_of(row: queries.Election, tally: dict[str, Any] | None) -> Accounting:
@@ -144,7 +145,7 @@ class Ballots:
         "board",
         "The published ballots",
         "user",
-        {200: Media(NDJSON, "one BoardLine a line, in the order of their names")},
+        {200: Media(NDJSON, "one BoardLine a line, epoch by epoch, in the order of their names")},
         "UnknownElection",
         query=BoardQuery,
         etag=True,
@@ -153,25 +154,36 @@ class Ballots:
     async def on_get(self, req: Request, resp: Response, election: bytes) -> None:
         user = self._services.user(req)
         after = query_of(req, BoardQuery).after
-        last = unb64(after) if after else b""
         async with self._services.reading() as connection:
             row = (await seen_election(connection, election, user)).election
-            indexes = [] if row.eid is None else await queries.board_entries(connection, row.eid, last)
+            start = await _start(connection, row.eid or b"", unb64(after) if after else b"")
+            indexes = [] if row.eid is None else await queries.board_entries(connection, row.eid, start.published_at)
         resp.content_type = NDJSON
         # The board only grows, so its length tells one state from another.
         resp.set_header("ETag", f'W/"{b64(row.eid or b"")}.{row.published}.{after or ""}"')
-        resp.stream = self._lines(indexes, last)
+        resp.stream = self._lines(indexes, start)
 
-    async def _lines(self, indexes: list[int], last: bytes) -> AsyncIterator[bytes]:
+    async def _lines(self, indexes: list[int], start: queries.Place) -> AsyncIterator[bytes]:
         for index in indexes:
             # A connection for each chunk: one held through the whole answer would be at the mercy of a slow reader.
             async with self._services.deps.db.connection() as connection:
                 entry = await queries.entry(connection, index)
             if entry is None:
                 raise Refused("InternalError", "a board entry is missing")
-            named = [(sha256(body).digest(), body) for body in decode_map(entry.public)["ballots"]]
-            yield b"".join(_line(name, body) for name, body in named if name > last)
+            fields = decode_map(entry.public)
+            epoch, skipped = fields.get("epoch", 0), start.position if index == start.published_at else 0
+            yield b"".join(_line(body, epoch) for body in fields["ballots"][skipped:])
 
 
-def _line(name: bytes, body: bytes) -> bytes:
-    return encode(BoardLine(B64(name), B64(body))) + b"\n"
+async def _start(connection: queries.Connection, eid: bytes, after: bytes) -> queries.Place:
+    """The first place behind the ballot named `after`. Raises Refused(BadParameter)."""
+    if not after:
+        return queries.Place(0, 0)
+    place = await queries.board_place(connection, eid, after)
+    if place is None:
+        raise Refused("BadParameter", "after: there is no ballot of this name on the board")
+    return queries.Place(place.published_at, place.position + 1)
+
+
+def _line(body: bytes, epoch: int) -> bytes:
+    return encode(BoardLine(B64(sha256(body).digest()), B64(body), epoch)) + b"\n"

@@ -129,7 +129,8 @@ class Votes:
         "nobody",
         {200: CastView, 201: CastView},
         "MalformedBallot UnknownElection WrongElection ElectionNotOpen ElectionClosed ElectionCancelled "
-        "AlreadyCast WeakKey BadEnvelope BadCredential BadSignature TooLarge VoteInProgress Overloaded",
+        "AlreadyCast AlreadyPublished WeakKey BadEnvelope BadCredential BadSignature TooLarge VoteInProgress "
+        "Overloaded",
         body=CastBody,
         media=(OCTETS, JSON),
         limited=True,

@@ -137,16 +137,16 @@ class Applier:
         assert self._connection is not None
         for entry in entries:
             if entry.kind == "PrivateErased":
-                first, last, kind = (entry.fields[name] for name in ("first", "last", "kind"))
-                await self._connection.execute(
-                    "insert into ledger_erased (first, last, kind, by) values (%b, %b, %t, %b)",
-                    (first, last, kind, entry.index),
-                )
-                await self._connection.execute(
-                    "delete from ledger_private where index between %b and %b and index in"
-                    " (select index from ledger_entry where index between %b and %b and kind = %t)",
-                    (first, last, first, last, kind),
-                )
+                for first, last, kind in _erased_runs(entry):
+                    await self._connection.execute(
+                        "insert into ledger_erased (first, last, kind, by) values (%b, %b, %t, %b)",
+                        (first, last, kind, entry.index),
+                    )
+                    await self._connection.execute(
+                        "delete from ledger_private where index between %b and %b and index in"
+                        " (select index from ledger_entry where index between %b and %b and kind = %t)",
+                        (first, last, first, last, kind),
+                    )
 
     async def reached(self, index: int) -> None:
         """Returns when everything up to `index` is applied here."""
@@ -175,3 +175,11 @@ class Applier:
         for connection in (self._connection, self._reader):
             if connection is not None:
                 await connection.close()
+
+
+def _erased_runs(entry: Entry) -> list[tuple[int, int, str]]:
+    """(first, last, kind) of what a PrivateErased names: one run, or single parts."""
+    fields = entry.fields
+    if "parts" in fields:
+        return [(index, index, kind) for index, kind in fields["parts"]]
+    return [(fields["first"], fields["last"], fields["kind"])]

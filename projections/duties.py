@@ -26,19 +26,23 @@ from ..ledger.submit import Unavailable
 from ..voting import commands as c
 from ..voting.definition import decode_definition
 from ..voting.trustee import release_message, usable
-from . import trustees
+from . import publication, trustees
 from .counting import BoardCounter, Counted
 
 log = logging.getLogger("ballot.duties")
 
 POLL_S = 0.25
-CHUNK_BYTES = 700_000
 SEEDS_A_CHUNK = 16_000
 SUBMIT_TIMEOUT_S = 10.0
 
 _DUE = """
-select elections.*, (select max(index) from ledger_applied) as applied from elections
+select elections.*, epochs.number as epoch, epochs.ended_at, epochs.begun,
+    (select max(index) from ledger_applied) as applied
+from elections left join epochs using (election)
 where (status = 'scheduled' and opens_us <= %b) or (status = 'open' and closes_us > 0 and closes_us <= %b)
+   or (status = 'open' and ended_at is null and since_us + interval_us <= %b
+       and cast_count - coalesce(published, 0) >= ballots)
+   or (status = 'open' and ended_at is not null and (begun or cast_count - casts >= ballots))
    or status in ('closed', 'published')
    or (status = 'tallied' and (erased_at is null or not exists (
         select from attestations as done where done.election = elections.election and done.node = %b)))"""
@@ -62,7 +66,7 @@ class Duties:
     async def _look(self, connection: AsyncConnection[Any]) -> None:
         node = self._node
         now_us = node.clock.now_us()
-        cursor = await connection.execute(_DUE, (now_us, now_us, node.settings.node))
+        cursor = await connection.execute(_DUE, (now_us, now_us, now_us, node.settings.node))
         for election in await cursor.fetchall():
             try:
                 await self._serve(connection, election)
@@ -85,9 +89,9 @@ class Duties:
         """The leader's next step for one election."""
         if election["status"] == "scheduled":
             await self._submit(c.StartElection(election["election"]))
-        elif election["status"] == "open":
+        elif election["status"] == "open" and 0 < election["closes_us"] <= self._node.clock.now_us():
             await self._submit(c.CloseElection(election["election"], b""))
-        elif election["status"] == "closed":
+        elif election["status"] in ("open", "closed"):
             await self._publish(connection, election)
         elif election["erased_at"] is None:
             await self._erase(connection, election)
@@ -107,29 +111,8 @@ class Duties:
     # -- the board
 
     async def _publish(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
-        """All casts in the order of their names, in chunks: no trace of the order in which they came."""
-        cursor = await connection.execute(
-            "select name, cast_at from casts where eid = %b order by name", (election["eid"],)
-        )
-        casts = (await cursor.fetchall())[election["published"] or 0 :]
-        chunk: list[bytes] = []
-        number = election["chunks"] or 0
-        places = [row["cast_at"] for row in casts]
-        bodies = {entry.index: entry.private or b"" for entry in await self._read_casts(places)}
-        size = 0
-        for place in places:
-            if chunk and size + len(bodies[place]) > CHUNK_BYTES:
-                await self._submit(c.PublishBallots(election["election"], number, False, chunk))
-                chunk, size, number = [], 0, number + 1
-            chunk.append(bodies[place])
-            size += len(bodies[place])
-        await self._submit(c.PublishBallots(election["election"], number, True, chunk))
-
-    async def _read_casts(self, places: list[int]) -> list[Any]:
-        entries = []
-        for start in range(0, len(places), 2000):
-            entries += await self._node.table.read_some(places[start : start + 2000])
-        return entries
+        async for command in publication.steps(connection, self._node.table, election):
+            await self._submit(command)
 
     async def _erase(self, connection: AsyncConnection[Any], election: dict[str, Any]) -> None:
         """Erases the casts' private parts, in runs that hold no other election's casts."""

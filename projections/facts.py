@@ -26,14 +26,21 @@ class Facts:
     def __init__(self) -> None:
         self._kept: OrderedDict[Place, Row | None] = OrderedDict()
         self._in_flight: dict[Place, list[tuple[int, Put]]] = {}
+        self._clears: list[tuple[int, Clear]] = []
         self._missed: list[tuple[int, list[Change]]] | None = None
 
     def get(self, table: str, *key: Any) -> Row | None:
         """The row as it will be once everything in flight is committed. KeyError when it was not loaded: our bug."""
         place = (table, key)
         row = self._kept[place]
-        for index, change in self._in_flight.get(place, ()):
-            row = merge(row, change, index)
+        changes: list[tuple[int, Change]] = [*self._in_flight.get(place, ())]
+        if clears := [clear for clear in self._clears if clear[1].table == table]:
+            changes = sorted([*changes, *clears], key=lambda change: change[0])
+        for index, change in changes:
+            if isinstance(change, Put):
+                row = merge(row, change, index)
+            elif row is not None and row.get(change.column) == change.value and row["at"] <= index:
+                row = None
         return row
 
     async def load(self, connection: AsyncConnection[Any], places: Iterable[Place]) -> None:
@@ -66,9 +73,12 @@ class Facts:
                 if isinstance(change, Put):
                     place = (change.table, change.key)
                     self._in_flight.setdefault(place, []).append((entry.index, change))
+                else:
+                    self._clears.append((entry.index, change))
 
     def rewind(self) -> None:
         self._in_flight.clear()
+        self._clears.clear()
 
     def applied(self, index: int, changes: list[Change]) -> None:
         """Entry `index` is applied in the tables."""
@@ -79,6 +89,7 @@ class Facts:
     def _merge(self, index: int, changes: list[Change]) -> None:
         for change in changes:
             if isinstance(change, Clear):
+                self._clears = [clear for clear in self._clears if clear[0] > index]
                 self._clear(index, change)
                 continue
             place = (change.table, change.key)

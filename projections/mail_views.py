@@ -56,14 +56,15 @@ with shown as (
     select credentials.voter, 'issued', 'queued', '', 0
     from elections join credentials using (eid)
     left join mail on mail.election = elections.election and mail.kind = 'issued' and mail.voter = credentials.voter
-    where elections.election = %(election)b and mail.voter is null
+    left join mail_orders as orders on orders.election = elections.election and orders.kind = 'issued'
+    where elections.election = %(election)b and mail.voter is null and elections.issued > coalesce(orders.claimed, 0)
 )"""
 
 _COUNTS = _ALL + " select kind, state, count(*) as count from shown group by kind, state order by kind, state"
 
 _PAGE = (
     _ALL
-    + """ select shown.voter, kind, state, reason, attempt, roll.added_at
+    + """ select shown.voter, kind, state, reason, attempt, coalesce(roll.added_at, 0) as added_at
 from shown join roll on roll.election = %(election)b and roll.voter = shown.voter
 where (%(kind)t::text is null or kind = %(kind)t) and (%(state)t::text is null or state = %(state)t)
   and (shown.voter, kind) > (%(voter)b, %(after)t::text)

@@ -104,6 +104,14 @@ class Attestation:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A place on the board: an entry of the log, and which of its ballots, from 0."""
+
+    published_at: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogEntry:
     index: int
     header: bytes
@@ -286,10 +294,16 @@ async def is_spent(connection: Connection, eid: bytes, bid: bytes) -> bool:
         return bool(await cursor.fetchone())
 
 
-async def board_entries(connection: Connection, eid: bytes, after: bytes = b"") -> list[int]:
-    """The entries that hold the board's chunks, in board order, from the first with a name behind `after`."""
-    query = "select distinct published_at from board where eid = %b and name > %b order by published_at"
-    return await _column(connection, query, (eid, after))
+async def board_place(connection: Connection, eid: bytes, name: bytes) -> Place | None:
+    """Where on the board the ballot with this name is."""
+    query = "select published_at, position from board where eid = %b and name = %b"
+    return await _first(connection, Place, query, (eid, name))
+
+
+async def board_entries(connection: Connection, eid: bytes, first: int = 0) -> list[int]:
+    """The entries from `first` on that hold the board's chunks, in board order."""
+    query = "select distinct published_at from board where eid = %b and published_at >= %b order by published_at"
+    return await _column(connection, query, (eid, first))
 
 
 # -- the log

@@ -7,6 +7,7 @@ import hashlib
 from msgspec import UNSET
 
 from ..voting.ballot import BallotError, parse_ballot
+from ..voting.definition import Epochs
 from ..voting.envelope import ballot_id
 from ..voting.tally import weight_of
 from . import events as e
@@ -90,26 +91,73 @@ def _check_claims_end(scene: Scene, index: int, election: Election, event: e.Ele
         scene.find(Level.BALLOTS, "ClaimsEndDiffers", index, detail)
 
 
+def epoch_ended(scene: Scene, index: int, event: e.EpochEnded) -> None:
+    election = scene.election(index, event.election, event.eid)
+    if election is None:
+        return
+    if election.status != "open" or _rules(election) is None:
+        scene.find(Level.BALLOTS, "EpochWrongly", index, f"the election is {election.status}, or has no epochs")
+    elif event.epoch != election.epoch or election.epoch_at:
+        scene.find(Level.BALLOTS, "EpochOutOfOrder", index, f"epoch {election.epoch} is still to be published")
+    if event.casts != election.casts:
+        detail = f"{event.casts} casts are stated, {election.casts} are in the log"
+        scene.find(Level.BALLOTS, "EpochCountDiffers", index, detail)
+    _check_pace(scene, index, election)
+    election.epoch_at, election.epoch_casts, election.epoch_since_us = index, election.casts, scene.time_us
+
+
+def _rules(election: Election) -> Epochs | None:
+    epochs = UNSET if election.definition is None else election.definition.epochs
+    return None if epochs is UNSET else epochs
+
+
+def _check_pace(scene: Scene, index: int, election: Election) -> None:
+    rules, size = _rules(election), election.casts - election.board.count
+    if rules is not None and scene.time_us < election.epoch_since_us + rules.interval_us:
+        scene.find(Level.BALLOTS, "EpochTooEarly", index, "the epoch before, or the opening, is not long enough ago")
+    if rules is not None and size < rules.ballots:
+        scene.find(Level.BALLOTS, "EpochTooSmall", index, f"the epoch has {size} ballots, {rules.ballots} are needed")
+
+
 def published(scene: Scene, index: int, event: e.BallotsPublished) -> None:
     election = scene.election(index, event.election, event.eid)
     if election is None:
         return
-    if election.status != "closed":
+    # An epoch that was begun before the close is finished as it was; one that was held back comes with all the rest.
+    of_epoch = bool(election.epoch_at) and (election.status == "open" or election.epoch_begun)
+    if election.status != "closed" and not of_epoch:
         scene.find(Level.BALLOTS, "PublishedWrongly", index, f"the election is {election.status}")
-    if event.chunk != election.chunks:
-        scene.find(Level.BALLOTS, "ChunkOutOfOrder", index, f"chunk {event.chunk} where {election.chunks} comes next")
+    if event.chunk != election.chunks or event.epoch != election.epoch:
+        detail = f"chunk {election.chunks}, of epoch {election.epoch}, comes next"
+        scene.find(Level.BALLOTS, "ChunkOutOfOrder", index, f"chunk {event.chunk} of epoch {event.epoch}: {detail}")
+    if of_epoch and not election.epoch_begun:
+        _check_held_back(scene, index, election)
     election.chunks = event.chunk + 1
     election.span("BallotsPublished", index)
     for body in event.ballots:
         _put_on_board(scene, index, election, body)
-    if not event.last:
-        return
-    if election.board.count != election.casts:
-        detail = f"{election.board.count} ballots are on the board, {election.casts} were cast"
+    election.epoch_begun = True
+    if event.end or event.last:
+        _end_batch(scene, index, election, election.epoch_casts if of_epoch else election.casts)
+    if event.last:
+        if of_epoch:
+            scene.find(Level.BALLOTS, "PublishedWrongly", index, "an epoch that ended before the close is not the last")
+        election.status, election.published_at = "published", index
+        election.unspent = sum(bid not in election.spent for bid in election.claimed)
+        check_minted(scene, index, election)
+
+
+def _check_held_back(scene: Scene, index: int, election: Election) -> None:
+    rules, behind = _rules(election), election.casts - election.epoch_casts
+    if rules is not None and behind < rules.ballots:
+        scene.find(Level.BALLOTS, "EpochNotHeldBack", index, f"{behind} ballots came after it, {rules.ballots} must")
+
+
+def _end_batch(scene: Scene, index: int, election: Election, casts: int) -> None:
+    if election.board.count != casts:
+        detail = f"{election.board.count} ballots are on the board, {casts} were cast"
         scene.find(Level.BALLOTS, "BoardCountDiffers", index, detail)
-    election.status, election.published_at = "published", index
-    election.unspent = sum(bid not in election.spent for bid in election.claimed)
-    check_minted(scene, index, election)
+    election.epoch, election.epoch_at, election.epoch_begun, election.last_name = election.epoch + 1, 0, False, b""
 
 
 def _put_on_board(scene: Scene, index: int, election: Election, body: bytes) -> None:
@@ -181,6 +229,7 @@ HANDLERS: Handlers = {
     e.CredentialIssued: issued,
     e.BallotCast: cast,
     e.ElectionClosed: closed,
+    e.EpochEnded: epoch_ended,
     e.BallotsPublished: published,
     e.PrivateErased: erased,
     e.CredentialUnused: unused,

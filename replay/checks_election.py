@@ -49,6 +49,16 @@ def voters_added(scene: Scene, index: int, event: e.VotersAdded) -> None:
                 election.added.put(voter, weight)
 
 
+def voters_kept(scene: Scene, index: int, event: e.VotersKept) -> None:
+    election = scene.election(index, event.election)
+    if election is None:
+        return
+    # The draft roll is forgotten once it is frozen.
+    known = election.roll if len(election.roll) else election.added
+    if not all(voter in known for voter in (*event.voters, event.without)):
+        scene.find(Level.BALLOTS, "KeptWrongly", index, "one of these voters was never added to the roll")
+
+
 def roll_frozen(scene: Scene, index: int, event: e.RollFrozen) -> None:
     election = _draft(scene, index, event.election)
     if election is None:
@@ -131,6 +141,7 @@ def opened(scene: Scene, index: int, event: e.ElectionOpened) -> None:
     # The first key of a weight counts, should there be two.
     election.registrars = {one.weight: bytes.fromhex(one.n) for one in reversed(definition.registrars)}
     election.eid = event.eid
+    election.epoch_since_us = max(scene.time_us, definition.opens_us)
     election.status = "scheduled" if scene.time_us < definition.opens_us else "open"
     _check_definition(scene, index, election, definition)
 
@@ -189,6 +200,7 @@ HANDLERS: Handlers = {
     e.ElectionAmended: amended,
     e.ElectionCancelled: cancelled,
     e.VotersAdded: voters_added,
+    e.VotersKept: voters_kept,
     e.RollFrozen: roll_frozen,
     e.TrusteeInvited: trustee_invited,
     e.TrusteeWithdrawn: trustee_withdrawn,

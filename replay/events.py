@@ -20,6 +20,7 @@ Prime = Annotated[bytes, Meta(min_length=192, max_length=192)]
 Rsa2048 = Annotated[bytes, Meta(min_length=256, max_length=256)]
 Rsa3072 = Annotated[bytes, Meta(min_length=384, max_length=384)]
 Count = Annotated[int, Meta(ge=0)]
+Epoch = Annotated[int, Meta(ge=0, lt=2**32)]
 Weight = Annotated[int, Meta(ge=1, lt=2**32)]
 
 
@@ -86,6 +87,15 @@ class VotersAdded(Event, frozen=True):
     voters: list[tuple[Id, Weight]]
 
 
+class VotersKept(Event, frozen=True):
+    """The addresses of `voters`, taken over from the private part of entry `source`; that of `without` was erased."""
+
+    election: Id
+    source: Count
+    voters: list[Id]
+    without: Id
+
+
 class RollFrozen(Event, frozen=True):
     election: Id
     leaves: list[bytes]
@@ -148,20 +158,35 @@ class ElectionClosed(Event, frozen=True):
     claims_until_us: Count = 0
 
 
+class EpochEnded(Event, frozen=True):
+    election: Id
+    eid: Hash
+    epoch: Epoch
+    casts: Count
+
+
 class BallotsPublished(Event, frozen=True):
+    """`end` with the last chunk of its epoch, `last` with that of the board."""
+
     election: Id
     eid: Hash
     chunk: Count
     last: bool
     ballots: list[bytes]
+    epoch: Epoch = 0
+    end: bool = False
 
 
 class PrivateErased(Event, frozen=True):
+    """A range of one kind; or, with `user`, the single `parts` that named a person."""
+
     kind: str
     reason: str
     first: Count
     last: Count
     election: bytes = b""
+    user: bytes = b""
+    parts: list[tuple[Count, str]] = []
 
 
 class TrusteeKeyReleased(Event, frozen=True):
@@ -248,7 +273,7 @@ KINDS: dict[str, type[Event]] = {
         *(ElectionDrafted, ElectionAmended, ElectionCancelled, VotersAdded, RollFrozen, TrusteeEnrolled),
         *(ElectionOpened, CredentialIssued, BallotCast, ElectionClosed, BallotsPublished, PrivateErased),
         *(TrusteeKeyReleased, CredentialUnused, TallySeeds, TallyPublished, TallyAttested),
-        *(TrusteeInvited, TrusteeWithdrawn),
+        *(TrusteeInvited, TrusteeWithdrawn, EpochEnded, VotersKept),
         *(ElectionStarted, MailOrdered, MailClaimed, MailReported, MailBounced),
     )
 } | dict.fromkeys((*CONF_KINDS, ANNOUNCED), Membership)

@@ -28,7 +28,8 @@ class Election:
     `added` and `roll` give the weight of each voter on the draft roll, until it is frozen, and on the frozen one.
     `registrars`: weight to modulus. `invited` is the name of each trustee by user, `trustees` (name, modulus) of those
     that enrolled, in that order. `issued_for`: how many credentials were issued for each weight. `spent` holds the ids
-    of ballot keys on the board, `claimed` those claimed as unused. `board` and `seeds` keep what the count needs.
+    of ballot keys on the board, `claimed` those claimed as unused. `epoch` is the one that is published next,
+    `epoch_at` the entry that ended it, if any. `board` and `seeds` keep what the count needs.
 
     `claims_until_us` is when claims end, 0 where they never do; `unspent` counts claims whose key is not on the board,
     `claimed_weights` by weight. `seed_places` are (first ballot, entry) of each chunk of seeds, `stated` the valid and
@@ -56,6 +57,11 @@ class Election:
     spent: Compact = field(default_factory=Compact)
     board: Spool = field(default_factory=Spool)
     published_at: int = 0
+    epoch: int = 0
+    epoch_at: int = 0
+    epoch_casts: int = 0
+    epoch_begun: bool = False
+    epoch_since_us: int = 0
     claimed: dict[bytes, int] = field(default_factory=dict)
     claims_until_us: int = 0
     unspent: int = 0

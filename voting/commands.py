@@ -6,25 +6,15 @@ natural key. All ids are raw bytes; `election` is the 16-byte id of a draft, `ei
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from ..ledger.frame import frame_hash
-
-# What the tables hold: entries whose values they refuse could be applied by no node.
-Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Weight = Annotated[int, Meta(ge=1, lt=2**32)]
-Text = Annotated[str, Meta(pattern=r"\A[^\0]*\Z")]
-
-
-class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True, array_like=True):
-    """Base of all commands; on the wire a msgpack array that begins with the name."""
-
-    def __repr__(self) -> str:
-        """The name alone: commands carry private keys, addresses and hashes, and a text may end up in a log."""
-        return type(self).__name__
+from .command import Command, Number, Text, Weight
+from .mail_commands import ClaimMail as ClaimMail
+from .mail_commands import MailOutcome as MailOutcome
+from .mail_commands import OrderMail as OrderMail
+from .mail_commands import RecordBounce as RecordBounce
+from .mail_commands import ReportMail as ReportMail
 
 
 class RegisterUser(Command, frozen=True):
@@ -181,54 +171,6 @@ class IssueCredential(Command, frozen=True):
     blind_sig: bytes
 
 
-class OrderMail(Command, frozen=True):
-    """`kind` is invitation (everybody on the roll who had none yet) or reminder (those without a credential)."""
-
-    command: bytes
-    election: bytes
-    organiser: bytes
-    kind: Text
-
-
-class ClaimMail(Command, frozen=True):
-    """Whoever has this recorded, and nobody else, mails these voters. `last`: nobody is left for this round."""
-
-    command: bytes
-    election: bytes
-    kind: Text
-    round: Number
-    voters: list[bytes]
-    last: bool
-
-
-class MailOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """`state` is sent, bounced, deferred (certainly not sent) or unknown (perhaps sent)."""
-
-    voter: bytes
-    state: Text
-    reason: Text
-
-
-class ReportMail(Command, frozen=True):
-    """What became of a claim. `final` when the one who sent says so, not somebody who waited for that in vain."""
-
-    claim: bytes
-    election: bytes
-    kind: Text
-    final: bool
-    outcomes: list[MailOutcome]
-
-
-class RecordBounce(Command, frozen=True):
-    """A mail that was sent came back."""
-
-    claim: bytes
-    election: bytes
-    kind: Text
-    voter: bytes
-    reason: Text
-
-
 class CastBallot(Command, frozen=True):
     """`body` is exactly F(ballot, cast, sig), its signatures checked by whoever submits it."""
 
@@ -236,13 +178,24 @@ class CastBallot(Command, frozen=True):
     body: bytes
 
 
+class EndEpoch(Command, frozen=True):
+    """The casts so far that are not published yet are the epoch with this number, from 0."""
+
+    election: bytes
+    epoch: Number
+
+
 class PublishBallots(Command, frozen=True):
-    """One chunk of the board: ballots in the order of their names, the SHA-256 of each."""
+    """One chunk of the board: ballots of one epoch in the order of their names, the SHA-256 of each.
+
+    Chunks are counted through all epochs; `last` ends the board.
+    """
 
     election: bytes
     chunk: Number
     last: bool
     ballots: list[bytes]
+    epoch: Number = 0
 
 
 class EraseCasts(Command, frozen=True):
@@ -252,6 +205,44 @@ class EraseCasts(Command, frozen=True):
     first: Number
     last: Number
     final: bool
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """The private part of one entry."""
+
+    index: Number
+    kind: Text
+
+
+class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    voter: bytes
+    tag: bytes
+    address: str
+    salt: bytes
+
+
+class KeptRoll(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """The addresses that the private part of entry `source` holds beside that of the one who is erased."""
+
+    source: Number
+    election: bytes
+    others: list[Kept]
+
+
+class EraseUser(Command, frozen=True):
+    """Every private part that names the user is erased, after what those say of others was kept.
+
+    `elections` are all those whose rolls the user is on. What became of their mail is erased whole, for everybody: it
+    is over, and servers may have said anything about anyone.
+    """
+
+    command: bytes
+    user: bytes
+    by: bytes
+    tag: bytes
+    elections: list[bytes]
+    rolls: list[KeptRoll]
+    parts: list[Part]
 
 
 class ReleaseTrusteeKey(Command, frozen=True):
@@ -324,8 +315,10 @@ AnyCommand = (
     | ReportMail
     | RecordBounce
     | CastBallot
+    | EndEpoch
     | PublishBallots
     | EraseCasts
+    | EraseUser
     | ReleaseTrusteeKey
     | PublishSeeds
     | PublishTally
@@ -347,7 +340,7 @@ def natural_key(command: AnyCommand) -> bytes | None:
     Its own `command`; for what the cluster does itself, and in parts, the whole content.
     """
     match command:
-        case PublishBallots() | EraseCasts() | PublishSeeds():
+        case EndEpoch() | PublishBallots() | EraseCasts() | PublishSeeds():
             return frame_hash("command", encode_command(command))
         case _:
             return getattr(command, "command", None)

@@ -12,7 +12,7 @@ from typing import Any
 from ..ledger.decision import Decision, Known
 from . import commands as c
 from .ballot import BallotError, parse_ballot
-from .decisions import accounts, casting, elections, mailing, publishing, trustees
+from .decisions import accounts, board, casting, elections, erasing, mailing, publishing, trustees
 from .decisions.base import View
 from .envelope import ballot_id
 from .fold import key_hash
@@ -45,7 +45,24 @@ def _cast_reads(cmd: Any) -> list[tuple[str, Key]]:
         ballot = parse_ballot(cmd.body)
     except BallotError:
         return []
-    return [("casts", (ballot.eid, ballot.bid))]
+    return [("casts", (ballot.eid, ballot.bid)), ("spent", (ballot.eid, ballot.bid))]
+
+
+def _board_reads(cmd: Any) -> list[tuple[str, Key]]:
+    keys: list[tuple[str, Key]] = [("epochs", (cmd.election,))]
+    for body in cmd.ballots:
+        try:
+            ballot = parse_ballot(body)
+        except BallotError:
+            continue
+        keys += [("casts", (ballot.eid, ballot.bid)), ("spent", (ballot.eid, ballot.bid))]
+    return keys
+
+
+def _erasure_reads(cmd: Any) -> list[tuple[str, Key]]:
+    keys: list[tuple[str, Key]] = [("memberships", (cmd.user,))]
+    keys += [(table, key) for one in cmd.elections for table, key in (("elections", (one,)), ("roll", (one, cmd.user)))]
+    return keys + [("roll", (roll.election, other.voter)) for roll in cmd.rolls for other in roll.others]
 
 
 def _claim_reads(cmd: Any) -> list[tuple[str, Key]]:
@@ -92,6 +109,9 @@ _READS: dict[type[Any], Callable[[Any], list[tuple[str, Key]]]] = {
     ],
     c.CastBallot: _cast_reads,
     c.ClaimUnused: _claim_reads,
+    c.EndEpoch: lambda cmd: [("epochs", (cmd.election,))],
+    c.PublishBallots: _board_reads,
+    c.EraseUser: _erasure_reads,
     c.ReleaseTrusteeKey: lambda cmd: [
         ("trustees", (cmd.election, cmd.number)),
         ("released_keys", (cmd.election, cmd.number, product(cmd.p, cmd.q))),
@@ -122,8 +142,10 @@ _DECIDE: dict[type[Any], Callable[[View, Any, int], Decision]] = {
     c.RecordBounce: mailing.bounce,
     c.CastBallot: casting.cast,
     c.ClaimUnused: casting.claim_unused,
-    c.PublishBallots: publishing.publish,
+    c.EndEpoch: board.end_epoch,
+    c.PublishBallots: board.publish,
     c.EraseCasts: publishing.erase,
+    c.EraseUser: erasing.erase_user,
     c.ReleaseTrusteeKey: trustees.release,
     c.PublishSeeds: publishing.seeds,
     c.PublishTally: publishing.tally,

@@ -30,6 +30,8 @@ LENGTH_PREFIX = 2
 PAD_STEP = 64
 MAX_PAD_LEN = LENGTH_PREFIX + 0xFFFF
 MAX_CLAIMS_S = 366 * 86_400
+LEAST_EPOCH_US = 600_000_000
+LEAST_EPOCH_BALLOTS = 20
 
 
 class Trustee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,12 +55,20 @@ class Roll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     root: str
 
 
+class Epochs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ballots are published while the election is open: at most every `interval_us`, at least `ballots` at a time."""
+
+    interval_us: int
+    ballots: int
+
+
 class ElectionDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An election. Times are microseconds since 1970; `closes_us` 0 means closed by hand.
 
     `pad_len` is the length of every plaintext including its 2-byte length, `k` the number of trustees needed.
     `origin` is the log's name and `genesis` the hash of its first entry in hex. `claims_s` is how many seconds after
     the close credentials may be claimed as unused; left out, as in definitions made before there was an end: for ever.
+    Without `epochs` the whole board is published after the close.
     """
 
     version: int = VERSION
@@ -74,6 +84,7 @@ class ElectionDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     origin: str
     genesis: str
     claims_s: int | msgspec.UnsetType = msgspec.UNSET
+    epochs: Epochs | msgspec.UnsetType = msgspec.UNSET
 
 
 def encode_definition(definition: ElectionDefinition) -> bytes:
@@ -138,6 +149,7 @@ def check_definition(definition: ElectionDefinition) -> None:
         raise DefinitionError(f"unused credentials are claimed for 1 to {MAX_CLAIMS_S} seconds after the close")
     if not pad_length(definition.questions) <= definition.pad_len <= MAX_PAD_LEN:
         raise DefinitionError("pad_len does not hold every choice")
+    _check_epochs(definition)
     _check_keys(definition)
     if not 0 <= definition.roll.size <= document.MAX_INTEGER:
         raise DefinitionError("the size of the roll is out of range")
@@ -152,6 +164,16 @@ def check_definition(definition: ElectionDefinition) -> None:
 def check_trustee_name(name: str) -> None:
     """Raises DefinitionError for what no definition takes."""
     _check_text("a trustee's name", name, MAX_NAME)
+
+
+def _check_epochs(definition: ElectionDefinition) -> None:
+    epochs = definition.epochs
+    if epochs is msgspec.UNSET:
+        return
+    if not LEAST_EPOCH_US <= epochs.interval_us <= document.MAX_INTEGER:
+        raise DefinitionError(f"an epoch lasts at least {LEAST_EPOCH_US // 60_000_000} minutes")
+    if not LEAST_EPOCH_BALLOTS <= epochs.ballots <= document.MAX_INTEGER:
+        raise DefinitionError(f"an epoch has at least {LEAST_EPOCH_BALLOTS} ballots")
 
 
 def _check_keys(definition: ElectionDefinition) -> None:

@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import UNSET
+
 from ..ledger.entry import Entry
 from .ballot import BallotError, parse_ballot
 from .definition import decode_definition
@@ -90,10 +92,24 @@ def _voters_added(entry: Entry, public: dict[str, Any]) -> list[Change]:
         for voter, weight in public["voters"]
     ]
     changes.append(Put("elections", (election,), add={"roll_size": len(public["voters"])}))
+    changes += [Put("memberships", (voter,), add={"rolls": 1}) for voter, _weight in public["voters"]]
+    return changes + _addresses(entry, election)
+
+
+def _addresses(entry: Entry, election: bytes) -> list[Change]:
+    changes: list[Change] = []
     for voter, tag, _address, _salt in entry.private_fields.get("addresses", []):
         changes.append(Put("accounts", (tag,), {"user_id": voter, "address_at": entry.index}))
         changes.append(Put("roll_tags", (election, tag), {"voter": voter}))
     return changes
+
+
+def _voters_kept(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    """The addresses of some voters are here now, that of another nowhere any more."""
+    election = public["election"]
+    changes: list[Change] = [Put("roll", (election, voter), {"added_at": entry.index}) for voter in public["voters"]]
+    changes.append(Put("roll", (election, public["without"]), {"added_at": None}))
+    return changes + _addresses(entry, election)
 
 
 def _roll_frozen(entry: Entry, public: dict[str, Any]) -> list[Change]:
@@ -144,6 +160,10 @@ def _election_opened(entry: Entry, public: dict[str, Any]) -> list[Change]:
         "started_at": None if ahead else entry.index,
     }
     changes: list[Change] = [Put("elections", (public["election"],), values)]
+    if definition.epochs is not UNSET:
+        pace = {"interval_us": definition.epochs.interval_us, "ballots": definition.epochs.ballots}
+        since_us = max(entry.time_us, definition.opens_us)
+        changes.append(Put("epochs", (public["election"],), pace | {"since_us": since_us}))
     for number, trustee in enumerate(definition.trustees, 1):
         named = {"name": trustee.name, "n": bytes.fromhex(trustee.n)}
         changes.append(Put("trustees", (public["election"], number), named))
@@ -178,6 +198,11 @@ def _election_closed(entry: Entry, public: dict[str, Any]) -> list[Change]:
     return changes
 
 
+def _epoch_ended(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    values = {"ended_at": entry.index, "casts": public["casts"], "since_us": entry.time_us}
+    return [Put("epochs", (public["election"],), values)]
+
+
 def _ballots_published(entry: Entry, public: dict[str, Any]) -> list[Change]:
     eid = public["eid"]
     changes: list[Change] = []
@@ -188,7 +213,18 @@ def _ballots_published(entry: Entry, public: dict[str, Any]) -> list[Change]:
     values = {"status": "published", "published_at": entry.index} if public["last"] else {}
     counted = {"chunks": 1, "published": len(public["ballots"])}
     changes.append(Put("elections", (public["election"],), values, counted))
+    if "epoch" in public:
+        changes.append(_epoch_published(public))
     return changes
+
+
+def _epoch_published(public: dict[str, Any]) -> Put:
+    """How far the epoch is published. Its end makes room for the next: no epoch is pending then."""
+    if public["end"]:
+        ended = {"begun": False, "ended_at": None, "last_name": None}
+        return Put("epochs", (public["election"],), ended, {"number": 1})
+    last_name = hashlib.sha256(public["ballots"][-1]).digest()
+    return Put("epochs", (public["election"],), {"begun": True, "last_name": last_name})
 
 
 def _spent(eid: bytes, body: bytes) -> list[Change]:
@@ -200,6 +236,9 @@ def _spent(eid: bytes, body: bytes) -> list[Change]:
 
 
 def _private_erased(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    if "user" in public:
+        own: list[Change] = [Clear("accounts", "user_id", public["user"]), Clear("roll_tags", "voter", public["user"])]
+        return own + [Clear("mail", "election", election) for election in public["elections"]]
     if not public.get("final"):
         return []
     return [
@@ -288,6 +327,7 @@ _FOLD: dict[str, Callable[[Entry, dict[str, Any]], list[Change]]] = {
     "ElectionAmended": _election_amended,
     "ElectionCancelled": _election_cancelled,
     "VotersAdded": _voters_added,
+    "VotersKept": _voters_kept,
     "RollFrozen": _roll_frozen,
     "TrusteeInvited": _trustee_invited,
     "TrusteeWithdrawn": _trustee_withdrawn,
@@ -297,6 +337,7 @@ _FOLD: dict[str, Callable[[Entry, dict[str, Any]], list[Change]]] = {
     "CredentialIssued": _credential_issued,
     "BallotCast": _ballot_cast,
     "ElectionClosed": _election_closed,
+    "EpochEnded": _epoch_ended,
     "BallotsPublished": _ballots_published,
     "PrivateErased": _private_erased,
     "TrusteeKeyReleased": _trustee_key_released,

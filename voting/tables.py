@@ -138,6 +138,15 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             ),
             _table("credentials", "eid voter", eid="bytea", voter="bytea", blinded="bytea", issued_at="bigint"),
             _table("board", "eid name", eid="bytea", name="bytea", position="bigint", published_at="bigint"),
+            _table(
+                "epochs",
+                "election",
+                public=True,
+                election="bytea",
+                **dict.fromkeys(("number", "interval_us", "ballots", "since_us", "ended_at", "casts"), "bigint"),
+                begun="boolean",
+                last_name="bytea",
+            ),
             _table("spent", "eid bid", eid="bytea", bid="bytea"),
             _table("attestations", "election node", election="bytea", node="bigint", digest="bytea"),
             _table("unused_claims", "eid bid", eid="bytea", bid="bytea", claimed_at="bigint"),
@@ -176,6 +185,8 @@ TABLES: Mapping[str, Table] = MappingProxyType(
                 **dict.fromkeys(("round", "attempt", "retry_us"), "bigint"),
                 **dict.fromkeys(("state", "reason"), "text"),
             ),
+            # From public payloads alone, but no part of the state that is compared: it only counts rows of `roll`.
+            _table("memberships", "user_id", public=False, user_id="bytea", rolls="bigint"),
             _table("roll_tags", "election tag", public=False, election="bytea", tag="bytea", voter="bytea"),
             _table("casts", "eid bid", public=False, eid="bytea", bid="bytea", name="bytea", cast_at="bigint"),
         )

@@ -102,6 +102,7 @@ def test_every_post_that_appends_takes_an_idempotency_key_except_a_cast(describe
         *("draftElection", "amendElection", "addToRoll", "openElection", "closeElection", "cancelElection"),
         *("orderMail", "issueCredential", "changePassword", "grantRole", "verifyCode", "resetPassword"),
         *("inviteTrustee", "withdrawTrustee", "enrolTrustee", "releaseTrusteeKey"),
+        *("eraseSelf", "eraseUser"),
     }
 
 

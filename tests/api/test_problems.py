@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_every_refusal_of_the_domain_has_a_status() -> None:
     # Made only by nodes, of what nodes submit: no request leads to these.
     by_duty = {"OutOfOrder", "BoardIncomplete", "NotTallied", "AlreadyClaimed"}
+    by_duty |= {"EpochHeldBack", "EpochTooSmall", "EpochTooEarly", "NoEpochs", "NotInEpoch", "BoardUnsorted"}
     named = {
         name
         for path in (ROOT / "voting" / "decisions").glob("*.py")

@@ -1,8 +1,10 @@
 """A whole life with every log at its most talkative, and then a search for every secret that was used."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,19 @@ from ballot.client.claims import claim_fields, sign_claim
 from ballot.client.vote import Election
 from ballot.client.voter import Voter
 from ballot.ledger import rsa
+from ballot.voting.ballot import parse_ballot
 from tests.support.town import PASSWORD, Town
 
 pytestmark = pytest.mark.cluster
 
 HOME = "127.0.0.93"
+# What a proxy in front would add.
+FORWARDED = {
+    "X-Forwarded-For": "203.0.113.71, 203.0.113.72",
+    "Forwarded": "for=203.0.113.73;by=203.0.113.74",
+    "X-Real-IP": "203.0.113.75",
+    "True-Client-IP": "203.0.113.76",
+}
 NEW = "yet another password, as long"
 WRONG = "a guess that is nobody's password"
 
@@ -91,6 +101,8 @@ def test_no_log_of_any_node_has_a_secret_in_it(town: Town, talkative: None) -> N
         await town.organiser.mail(election.id, "invitation")
         body = await town.ready_to_cast(voter, election)
         seen.add("ballot", body)
+        ballot = parse_ballot(body)
+        seen.kept |= {"its name": ballot.name, "its key": ballot.bpk, "its key's id": ballot.bid}
         secrets = voter._secrets(election)
         assert secrets is not None
         for what in ("ballot_key", "credential"):
@@ -98,6 +110,14 @@ def test_no_log_of_any_node_has_a_secret_in_it(town: Town, talkative: None) -> N
         seen.add("identity key", secret_part(voter._store.load("identity") or b""))
         for cast in (body, body, body[:-1], body[:-1] + bytes([body[-1] ^ 1]), b"{}"):
             await raw(town, "/api/votes", cast)
+        await raw(town, "/api/votes", body, **{"Ledger-Index": "1"})
+        for request in BROKEN:
+            await cut_off(town, request)
+        node = town.cluster.nodes[0]
+        node.kill_ledger()
+        await raw(town, "/api/votes", body)
+        node.start_ledger()
+        await asyncio.to_thread(town.cluster.wait_ready)
         await town.organiser.close(election.id)
         await town.organiser.wait_for(election.id, ["tallied"], 60)
         await claim_twice(town, idle, election, seen)
@@ -110,7 +130,8 @@ def test_no_log_of_any_node_has_a_secret_in_it(town: Town, talkative: None) -> N
         if spelling in text
     }
     assert found == set()
-    assert HOME.encode() not in b"".join(logs(town).values()), "the network address of whoever cast"
+    for address in (HOME, "203.0.113."):
+        assert address.encode() not in b"".join(logs(town).values()), "the network address of whoever cast"
     everything = b"".join(logs(town).values())
     assert b'"level": "debug"' in everything and b"ElectionClosed" in everything, "the logs are worth a search"
 
@@ -147,12 +168,34 @@ def note_tokens(seen: Seen, account: Any, when: str) -> None:
     seen.add(f"device token, {when}", account._device)
 
 
-async def raw(town: Town, path: str, body: Any) -> None:
+# Casts that never arrive whole, or are no HTTP.
+BROKEN = (
+    b"POST /api/votes HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 900\r\n\r\nabc",
+    b"POST /api/votes HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+    b"POST /api/votes HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.77\r\n" + b"X: y\r\n" * 100 + b"\r\n",
+    b"POST /api/votes HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"\x16\x03\x01 no HTTP at all\r\n\r\n",
+)
+
+
+async def cut_off(town: Town, request: bytes) -> None:
+    """Sends these bytes from the same address and hangs up."""
+    host, _, port = town.line.urls[0].removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), local_addr=(HOME, 0))
+    writer.write(request)
+    await writer.drain()
+    with suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(0.5):
+            await reader.read()
+    writer.close()
+
+
+async def raw(town: Town, path: str, body: Any, **more: str) -> None:
     """A request to the first node from an address of its own, whatever comes of it."""
     connector = aiohttp.TCPConnector(local_addr=(HOME, 0))
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     media = "application/octet-stream" if isinstance(body, bytes) else "application/json"
     async with aiohttp.ClientSession(connector=connector) as session:
-        url, headers = town.line.urls[0] + path, {"Content-Type": media}
+        url, headers = town.line.urls[0] + path, {"Content-Type": media, **FORWARDED, **more}
         async with session.post(url, data=data, headers=headers) as answer:
             await answer.read()

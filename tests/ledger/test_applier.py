@@ -199,6 +199,19 @@ def test_private_parts_go_as_a_committed_erasure_says_and_no_others(dsn: str) ->
     assert erased == [(3, 5, 7)]
 
 
+def test_single_parts_go_by_index_and_kind_and_the_database_lets_no_other_go(dsn: str) -> None:
+    parts = [[2, "UserRegistered"], [4, "VotersAdded"], [5, "UserRegistered"]]
+    erasing = Draft("PrivateErased", encode_map({"kind": "", "first": 0, "last": 0, "parts": parts}))
+    drafts = [private("UserRegistered"), private("UserRegistered"), private("VotersAdded"), private("ElectionOpened")]
+    entries = log(dsn, chain([*drafts, erasing]))
+    assert with_applier(dsn, entries, until(6)).stored() == (6, 6, 2)
+    with psycopg.connect(dsn) as connection:
+        left = connection.execute("select index from ledger_private order by index").fetchall()
+    assert left == [(3,), (5,)], "entry 5 is not of the kind that was named"
+    with psycopg.connect(dsn) as connection, pytest.raises(psycopg.Error, match="may not be deleted"):
+        connection.execute("delete from ledger_private where index = 5")
+
+
 # -- proofs
 
 

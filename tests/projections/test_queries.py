@@ -261,9 +261,14 @@ def test_an_election_tells_until_when_claims_are_taken(dsn: str) -> None:
 
 def test_the_entries_of_a_board_come_in_order(dsn: str) -> None:
     assert reading(dsn, lambda connection: queries.board_entries(connection, b"f" * 32)) == [6, 7]
-    # From a ballot on, only the entries with later names: "m" is in entry 6, "n" in entry 7.
-    assert reading(dsn, lambda connection: queries.board_entries(connection, b"f" * 32, b"m" * 32)) == [7]
-    assert reading(dsn, lambda connection: queries.board_entries(connection, b"f" * 32, NAME)) == []
+    assert reading(dsn, lambda connection: queries.board_entries(connection, b"f" * 32, 7)) == [7]
+    assert reading(dsn, lambda connection: queries.board_entries(connection, b"f" * 32, 8)) == []
+
+
+def test_a_ballot_has_a_place_on_the_board_of_its_own_election(dsn: str) -> None:
+    place = reading(dsn, lambda connection: queries.board_place(connection, b"f" * 32, b"m" * 32))
+    assert place == queries.Place(6, 1)
+    assert reading(dsn, lambda connection: queries.board_place(connection, EID, b"m" * 32)) is None
 
 
 def test_entries_come_in_order_up_to_a_size_but_always_one(dsn: str) -> None:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from ballot.ledger.decision import Decision, Draft, Known, Refusal
 from ballot.ledger.entry import Entry
@@ -20,6 +20,7 @@ from ballot.voting.ballot import BALLOT_KEY_BYTES, CREDENTIAL_BYTES, cast_frame
 from ballot.voting.decide import decide, reads
 from ballot.voting.definition import (
     ElectionDefinition,
+    Epochs,
     Question,
     Registrar,
     Roll,
@@ -35,6 +36,7 @@ from tests.support.chain import ORIGIN, chain
 OPENS_US = 1_800_000_000_000_000
 CLOSES_US = OPENS_US + 3_600_000_000
 VOTING_US = OPENS_US + 1
+EPOCHS = Epochs(interval_us=600_000_000, ballots=20)
 QUESTION = Question("Budget?", "plurality", ["Yes", "No"], 1)
 
 
@@ -128,9 +130,17 @@ class Life:
     """One election with `voters` voters and `trustees` trustees, command by command. `label` tells lives apart."""
 
     def __init__(
-        self, label: str = "one", voters: int = 3, trustees: int = 2, closes_us: int = CLOSES_US, claims_s: int = 0
+        self,
+        label: str = "one",
+        voters: int = 3,
+        trustees: int = 2,
+        closes_us: int = CLOSES_US,
+        claims_s: int = 0,
+        epochs: Epochs | UnsetType = UNSET,
     ) -> None:
-        self.label, self.closes_us, self.claims_s = label, closes_us, claims_s
+        self.label, self.closes_us, self.claims_s, self.epochs = label, closes_us, claims_s, epochs
+        # Early enough for the first epoch to end as soon as it has its ballots.
+        self.opens_us = OPENS_US if epochs is UNSET else OPENS_US - epochs.interval_us
         self.election = name16(f"election {label}")
         self.organiser = self.user("organiser")
         self.voters = [f"voter {number}" for number in range(voters)]
@@ -225,7 +235,7 @@ class Life:
         definition = ElectionDefinition(
             title=f"Election {self.label}",
             questions=[QUESTION],
-            opens_us=OPENS_US,
+            opens_us=self.opens_us,
             closes_us=self.closes_us,
             pad_len=64,
             k=len(trustees) // 2 + 1,
@@ -235,6 +245,7 @@ class Life:
             origin=ORIGIN,
             genesis="f" * 64,
             claims_s=self.claims_s or UNSET,
+            epochs=self.epochs,
         )
         return encode_definition(definition)
 
@@ -340,16 +351,77 @@ class Life:
     def cancel(self) -> c.CancelElection:
         return c.CancelElection(self.election, self.organiser)
 
-    def publish(self, chunk: int, bodies: Sequence[bytes], *, last: bool) -> c.PublishBallots:
-        return c.PublishBallots(self.election, chunk, last, list(bodies))
+    def end_epoch(self, epoch: int = 0) -> c.EndEpoch:
+        return c.EndEpoch(self.election, epoch)
+
+    def in_epochs(self) -> list[c.AnyCommand]:
+        """From the draft to the board: an epoch in two chunks, and the rest, in which another was held back."""
+        first, second, rest = (self.crowd(start) for start in (0, 20, 40))
+        one, other = self.sorted_bodies(*first), self.sorted_bodies(*second, *rest[:1])
+        return [
+            self.draft(),
+            *self.opening_alone(),
+            *map(self.cast, first),
+            self.end_epoch(),
+            *map(self.cast, second),
+            self.publish(0, one[:5], last=False),
+            self.publish(1, one[5:], last=False),
+            self.end_epoch(1),
+            self.cast(rest[0]),
+            self.close(),
+            self.publish(2, other, last=True, epoch=1),
+        ]
+
+    def opening_alone(self) -> tuple[c.AnyCommand, ...]:
+        """Nobody registered: the casts of a crowd are all it takes."""
+        add = self.add("one", "two", "three")
+        return add, self.open(draft=b'{"title":"Draft"}', trustee_key=b"key"), self.start()
+
+    def crowd(self, start: int, count: int = 20) -> list[str]:
+        return [f"{number} of the crowd" for number in range(start, start + count)]
+
+    def publish(self, chunk: int, bodies: Sequence[bytes], *, last: bool, epoch: int = 0) -> c.PublishBallots:
+        return c.PublishBallots(self.election, chunk, last, list(bodies), epoch)
+
+    def sorted_bodies(self, *casting: str) -> list[bytes]:
+        return sorted(map(self.body, casting or self.voters), key=lambda body: hashlib.sha256(body).digest())
 
     def board(self, *casting: str) -> list[c.AnyCommand]:
         """The ballots of those named, or of all, in two chunks."""
-        bodies = sorted(map(self.body, casting or self.voters), key=lambda body: hashlib.sha256(body).digest())
+        bodies = self.sorted_bodies(*casting)
         return [self.publish(0, bodies[:1], last=False), self.publish(1, bodies[1:], last=True)]
 
     def erase(self, first: int = 1, last: int = 1, *, final: bool = True) -> c.EraseCasts:
         return c.EraseCasts(self.election, first, last, final)
+
+    def erase_user(self, who: str, state: State, **changes: Any) -> c.EraseUser:
+        """Erases somebody on this roll, whose addresses are all in one entry."""
+        user, account = self.user(who), state.get("accounts", self.tag(who)) or {}
+        rolls: list[c.KeptRoll] = []
+        parts: set[int] = {account[name] for name in ("address_at", "password_at") if account.get(name)}
+        row = state.get("roll", self.election, user) or {}
+        if source := row.get("added_at"):
+            others = [other for other in self.voters if self._is_with(state, other, source) and other != who]
+            rolls = [c.KeptRoll(source, self.election, [self._kept(other) for other in others])]
+            parts.add(source)
+        kinds = {account.get("password_at"): "UserRegistered"}
+        fields: dict[str, Any] = {
+            "command": self.command("erase", who),
+            "user": user,
+            "by": user,
+            "tag": self.tag(who),
+            "elections": [self.election] if row else [],
+            "rolls": rolls,
+            "parts": [c.Part(index, kinds.get(index, "VotersAdded")) for index in sorted(parts)],
+        }
+        return c.EraseUser(**(fields | changes))
+
+    def _is_with(self, state: State, who: str, source: int) -> bool:
+        row = state.get("roll", self.election, self.user(who))
+        return row is not None and row["added_at"] == source
+
+    def _kept(self, who: str) -> c.Kept:
+        return c.Kept(self.user(who), self.tag(who), f"{who}@example.org", stuff(32, "salt", who))
 
     def claim(self, who: str, eid: bytes | None = None) -> c.ClaimUnused:
         eid = eid or self.eid

@@ -15,10 +15,11 @@ from ballot.ledger.decision import Draft, Known, Refusal
 from ballot.ledger.entry import decode_map
 from ballot.ledger.frame import frame_hash
 from ballot.voting import commands as c
-from tests.support.life import CLOSES_US, OPENS_US, VOTING_US, Ledger, Life, stuff
+from tests.support.life import CLOSES_US, EPOCHS, OPENS_US, VOTING_US, Ledger, Life, stuff
 
 LIFE = Life()
 OTHER = Life("other")
+EPOCHAL = Life("epochs", trustees=0, epochs=EPOCHS)
 
 
 def ledger(*commands: c.AnyCommand) -> Ledger:
@@ -87,7 +88,8 @@ WHOLE = LIFE.whole()
 
 def everything() -> list[c.AnyCommand]:
     role: list[c.AnyCommand] = [OTHER.grant(), OTHER.withdraw()]
-    return [*WHOLE, OTHER.register("organiser"), *role, OTHER.draft(), OTHER.cancel()]
+    commands = [*WHOLE, OTHER.register("organiser"), *role, OTHER.draft(), OTHER.cancel(), *EPOCHAL.in_epochs()]
+    return [*commands, OTHER.erase_user("organiser", ledger(*commands).state)]
 
 
 def test_every_command_there_is_is_among_them() -> None:
@@ -122,7 +124,8 @@ def test_a_cast_is_known_until_its_trace_is_erased() -> None:
     made.record_all(LIFE.board())
     assert made.submit(cast) == Known(index)
     made.record_all([LIFE.erase()])
-    refused(made, cast, "ElectionClosed")
+    refused(made, cast, "AlreadyPublished")
+    refused(made, LIFE.cast(LIFE.voters[0], "no"), "AlreadyPublished")
 
 
 def test_a_credential_is_known_after_the_close_and_under_a_newer_identity_key() -> None:
@@ -415,7 +418,7 @@ def test_an_election_is_cancelled_until_it_closes() -> None:
 
 # -- the board
 
-BODIES = sorted(map(LIFE.body, LIFE.voters))
+BODIES = LIFE.sorted_bodies(*LIFE.voters)
 
 
 def test_the_board_is_published_after_the_close_and_once() -> None:
@@ -435,12 +438,26 @@ def test_the_board_holds_as_many_ballots_as_were_cast() -> None:
     made = closed()
     refused(made, LIFE.publish(0, BODIES[:2], last=True), "BoardIncomplete")
     refused(made, LIFE.publish(0, BODIES, last=False), "BoardIncomplete")
-    refused(made, LIFE.publish(0, [*BODIES, b"one more"], last=True), "BoardIncomplete")
-    refused(made, LIFE.publish(0, [*BODIES, b"one more"], last=False), "BoardIncomplete")
-    refused(made, LIFE.publish(0, [*BODIES[:2], BODIES[0]], last=True), "BoardIncomplete")
+    refused(made, LIFE.publish(0, [*BODIES, LIFE.body("one more")], last=True), "BoardIncomplete")
+    refused(made, LIFE.publish(0, [*BODIES, LIFE.body("one more")], last=False), "BoardIncomplete")
+    refused(made, LIFE.publish(0, [*BODIES[:2], BODIES[0]], last=True), "BoardUnsorted")
     accepted(made, LIFE.publish(0, BODIES[:2], last=False))
     refused(made, LIFE.publish(1, BODIES[1:], last=False), "BoardIncomplete")
     accepted(made, LIFE.publish(1, BODIES[2:], last=True))
+
+
+def test_the_board_holds_what_was_cast_once_and_in_order() -> None:
+    made = closed()
+    refused(made, LIFE.publish(0, [BODIES[1], BODIES[0]], last=False), "BoardUnsorted")
+    refused(made, LIFE.publish(0, [BODIES[0], BODIES[0]], last=False), "BoardUnsorted")
+    refused(made, LIFE.publish(0, [LIFE.body("stranger")], last=False), "NotInEpoch")
+    refused(made, LIFE.publish(0, [LIFE.body(LIFE.voters[0], "no")], last=False), "NotInEpoch")
+    refused(made, LIFE.publish(0, [OTHER.body(LIFE.voters[0])], last=False), "WrongElection")
+    refused(made, LIFE.publish(0, [b"junk"], last=False), "MalformedBallot")
+    refused(made, LIFE.publish(0, [], last=False), "BoardIncomplete")
+    accepted(made, LIFE.publish(0, BODIES[1:2], last=False))
+    refused(made, LIFE.publish(1, BODIES[:1], last=False), "BoardUnsorted")
+    refused(made, LIFE.publish(1, BODIES[1:2], last=False), "AlreadyPublished")
 
 
 def test_an_election_without_a_cast_has_an_empty_board() -> None:
@@ -556,6 +573,8 @@ def altered(command: c.AnyCommand, field: str, value: Any) -> bytes:
 
 NUMBERS = [
     (LIFE.publish(0, [], last=True), "chunk"),
+    (LIFE.publish(0, [], last=True), "epoch"),
+    (LIFE.end_epoch(), "epoch"),
     (LIFE.seeds(0, last=True), "chunk"),
     (LIFE.erase(), "first"),
     (LIFE.erase(), "last"),

@@ -64,6 +64,10 @@ def cast(view: View, cmd: c.CastBallot, now_us: int) -> Decision:
     spent = view.get("casts", ballot.eid, ballot.bid)
     if spent is not None and spent["name"] == ballot.name:
         return Known(spent["cast_at"])
+    # Casts are forgotten once all are published; then the board is what is left to show.
+    published = view.get("spent", ballot.eid, ballot.bid)
+    if published is not None and spent is None:
+        return Refusal("AlreadyPublished", f"the ballot of this credential is on the board, by entry {published['at']}")
     if refusal := _refuse_voting(election, now_us):
         return refusal
     if spent is not None:

@@ -1,25 +1,10 @@
-"""Decisions after the close: the board, erasure, keys, seeds, the count and who attests it."""
+"""Decisions after the board: erasure, keys, seeds, the count and who attests it."""
 
 from __future__ import annotations
 
 from ...ledger.decision import Decision, Known, Refusal
 from .. import commands as c
 from .base import View, event
-
-
-def publish(view: View, cmd: c.PublishBallots, now_us: int) -> Decision:
-    election = view.get("elections", cmd.election)
-    if election is None or election["status"] != "closed":
-        return Refusal("NotClosed", "ballots are published after the close, once")
-    if cmd.chunk != (election.get("chunks") or 0):
-        return Refusal("OutOfOrder", f"chunk {election.get('chunks') or 0} comes next")
-    total = (election.get("published") or 0) + len(cmd.ballots)
-    if total > election["closed_count"] or cmd.last != (total == election["closed_count"]):
-        return Refusal("BoardIncomplete", f"{total} of {election['closed_count']} ballots, last: {cmd.last}")
-    if len(set(cmd.ballots)) != len(cmd.ballots):
-        return Refusal("BoardIncomplete", "a ballot is there twice, so another is not")
-    public = {"command": c.natural_key(cmd), "election": cmd.election, "eid": election["eid"]}
-    return event("BallotsPublished", public | {"chunk": cmd.chunk, "last": cmd.last, "ballots": cmd.ballots})
 
 
 def erase(view: View, cmd: c.EraseCasts, now_us: int) -> Decision:

@@ -1,0 +1,79 @@
+"""What the ledger holds of one person in private, as this node's tables have it: what an erasure must name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import tuple_row
+
+from ..ledger.entry import decode_map
+from ..voting import commands as c
+from .private import PrivateReader
+
+Connection = AsyncConnection[Any]
+
+# The kinds are written out: only so does PostgreSQL see that its indexes hold these few entries.
+_PEOPLE = """
+select entry.index, kind, public from ledger_entry as entry join ledger_private using (index)
+where kind in ('UserRegistered', 'PasswordChanged') and position(%b in public) > 0
+  and entry.index <= (select index from ledger_applied) order by entry.index"""
+_MAIL = """
+select entry.index, kind, public from ledger_entry as entry join ledger_private using (index)
+where kind in ('MailClaimed', 'MailReported', 'MailBounced') and position(%b in public) > 0
+  and entry.index <= (select index from ledger_applied) order by entry.index"""
+_ROLLS = """
+select roll.election, roll.added_at, entry.kind from roll left join ledger_entry as entry on entry.index = added_at
+where voter = %b order by roll.election"""
+_ORGANISES = """
+select 1 from elections where organiser = %b and status not in ('tallied', 'cancelled') limit 1"""
+
+
+class Lagging(Exception):
+    """These tables and private parts do not fit together: another erasure is just being applied."""
+
+
+@dataclass
+class Personal:
+    """`elections` are all whose rolls the person is on; `rolls` and `parts` as `commands.EraseUser` takes them."""
+
+    elections: list[bytes] = field(default_factory=list)
+    rolls: list[c.KeptRoll] = field(default_factory=list)
+    parts: list[c.Part] = field(default_factory=list)
+
+
+async def organises(connection: Connection, user: bytes) -> bool:
+    """Whether the user is the organiser of an election that is not over."""
+    return bool(await _rows(connection, _ORGANISES, user))
+
+
+async def personal(connection: Connection, private: PrivateReader, user: bytes) -> Personal:
+    """Raises Lagging, and what the private reader raises."""
+    found = Personal()
+    for index, kind, public in await _rows(connection, _PEOPLE, user):
+        if decode_map(public).get("user") == user:
+            found.parts.append(c.Part(index, kind))
+    for election, added_at, kind in await _rows(connection, _ROLLS, user):
+        found.elections.append(election)
+        if added_at is not None:
+            addresses = (await private.fields(connection, added_at)).get("addresses", [])
+            found.rolls.append(_kept(added_at, election, addresses, user))
+            found.parts.append(c.Part(added_at, kind))
+        for index, kind, public in await _rows(connection, _MAIL, election):
+            if decode_map(public).get("election") == election:
+                found.parts.append(c.Part(index, kind))
+    return found
+
+
+def _kept(source: int, election: bytes, addresses: list[list[Any]], user: bytes) -> c.KeptRoll:
+    others = [c.Kept(*one) for one in addresses if one[0] != user]
+    if len(others) != len(addresses) - 1:
+        raise Lagging(f"entry {source} does not hold the address that it should")
+    return c.KeptRoll(source, election, others)
+
+
+async def _rows(connection: Connection, query: str, value: bytes) -> list[tuple[Any, ...]]:
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(query.encode(), (value,), binary=True)
+        return await cursor.fetchall()
