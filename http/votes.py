@@ -114,7 +114,8 @@ class Votes:
         "nobody",
         {200: CastView, 201: CastView},
         "MalformedBallot UnknownElection WrongElection ElectionNotOpen ElectionClosed ElectionCancelled "
-        "AlreadyCast AlreadyPublished WeakKey BadEnvelope BadCredential BadSignature TooLarge VoteInProgress Overloaded",
+        "AlreadyCast AlreadyPublished WeakKey BadEnvelope BadCredential BadSignature TooLarge VoteInProgress "
+        "Overloaded",
         body=CastBody,
         media=(OCTETS, JSON),
         limited=True,
