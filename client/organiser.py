@@ -72,6 +72,10 @@ class Organiser:
         """Ends the voting; the election as it then is."""
         return await self._act(election, "close")
 
+    async def cancel(self, election: bytes) -> dict[str, Any]:
+        """Ends an election that is not counted and never will be; the election as it then is."""
+        return await self._act(election, "cancel")
+
     async def election(self, election: bytes) -> dict[str, Any]:
         return await self._get(f"/api/elections/{b64(election)}")
 

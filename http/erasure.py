@@ -9,7 +9,7 @@ from falcon.asgi import Request, Response
 
 from ..ledger.submit import Unavailable
 from ..projections import queries
-from ..projections.personal import Lagging, organises, personal
+from ..projections.personal import Lagging, is_trustee, organises, personal
 from ..voting import commands as c
 from .accounts import Accounts
 from .auth import Text
@@ -40,6 +40,8 @@ class _Erasure:
                 raise Refused("UnknownUser", "there is no such user, or no longer")
             if await organises(connection, user):
                 raise Refused("OnActiveRoll", "the user is the organiser of an election that is not over")
+            if await is_trustee(connection, user):
+                raise Refused("OnActiveRoll", "the user is a trustee of an election that is not over")
             try:
                 found = await personal(connection, services.private, user)
             except Lagging as error:

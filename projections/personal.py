@@ -19,6 +19,10 @@ _PEOPLE = """
 select entry.index, kind, public from ledger_entry as entry join ledger_private using (index)
 where kind in ('UserRegistered', 'PasswordChanged') and position(%b in public) > 0
   and entry.index <= (select index from ledger_applied) order by entry.index"""
+_INVITED = """
+select entry.index, kind, public from ledger_entry as entry join ledger_private using (index)
+where kind = 'TrusteeInvited' and position(%b in public) > 0
+  and entry.index <= (select index from ledger_applied) order by entry.index"""
 _MAIL = """
 select entry.index, kind, public from ledger_entry as entry join ledger_private using (index)
 where kind in ('MailClaimed', 'MailReported', 'MailBounced') and position(%b in public) > 0
@@ -28,6 +32,9 @@ select roll.election, roll.added_at, entry.kind from roll left join ledger_entry
 where voter = %b order by roll.election"""
 _ORGANISES = """
 select 1 from elections where organiser = %b and status not in ('tallied', 'cancelled') limit 1"""
+_HOLDS_KEY = """
+select 1 from invited_trustees join elections using (election)
+where user_id = %b and invited_at is not null and status not in ('tallied', 'cancelled') limit 1"""
 
 
 class Lagging(Exception):
@@ -48,10 +55,16 @@ async def organises(connection: Connection, user: bytes) -> bool:
     return bool(await _rows(connection, _ORGANISES, user))
 
 
+async def is_trustee(connection: Connection, user: bytes) -> bool:
+    """Whether the user is a trustee, or invited to be one, of an election that is not over."""
+    return bool(await _rows(connection, _HOLDS_KEY, user))
+
+
 async def personal(connection: Connection, private: PrivateReader, user: bytes) -> Personal:
     """Raises Lagging, and what the private reader raises."""
     found = Personal()
-    for index, kind, public in await _rows(connection, _PEOPLE, user):
+    people = [*await _rows(connection, _PEOPLE, user), *await _rows(connection, _INVITED, user)]
+    for index, kind, public in people:
         if decode_map(public).get("user") == user:
             found.parts.append(c.Part(index, kind))
     for election, added_at, kind in await _rows(connection, _ROLLS, user):

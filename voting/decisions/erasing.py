@@ -8,7 +8,7 @@ from .base import View, event
 
 ERASABLE = frozenset(
     (
-        *("UserRegistered", "PasswordChanged", "VotersAdded", "VotersKept"),
+        *("UserRegistered", "PasswordChanged", "VotersAdded", "VotersKept", "TrusteeInvited"),
         *("MailClaimed", "MailReported", "MailBounced"),
     )
 )
