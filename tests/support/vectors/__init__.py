@@ -42,7 +42,16 @@ MAKERS: dict[str, Callable[[], Vectors]] = {
 def made(name: str) -> str:
     """The text of a file of vectors."""
     with fixed_chance():
-        return json.dumps(MAKERS[name](), indent=1, ensure_ascii=True) + "\n"
+        return text_of(MAKERS[name]())
+
+
+def text_of(vectors: Vectors) -> str:
+    """JSON with one case a line."""
+    cases = ",\n  ".join(json.dumps(case) for case in vectors["cases"])
+    others = "".join(
+        f" {json.dumps(name)}: {json.dumps(value)},\n" for name, value in vectors.items() if name != "cases"
+    )
+    return f'{{\n{others} "cases": [\n  {cases}\n ]\n}}\n'
 
 
 def exports() -> dict[str, bytes]:
@@ -53,4 +62,4 @@ def exports() -> dict[str, bytes]:
 
 def verdicts() -> str:
     with fixed_chance():
-        return json.dumps(ledger.verdicts(), indent=1) + "\n"
+        return text_of(ledger.verdicts())
