@@ -51,14 +51,15 @@ function rollFrozen(scene, index, event) {
   if (!equal(root, rootOf(leaves)) || size !== leaves.length) {
     scene.find("ballots", "RollRootDiffers", index, "root and size are not those of the leaves");
   }
-  for (const leaf of leaves) putOnRoll(scene, index, election, leaf);
+  const known = leaves.filter((leaf) => putOnRoll(scene, index, election, leaf)).length;
   const { roll, added } = election;
-  const same = roll.size === added.size && [...roll].every(([voter, weight]) => added.get(voter) === weight);
+  const same = [known, added.size, roll.size].every((count) => count === leaves.length);
   if (!same) scene.find("ballots", "RollDiffers", index, "the frozen roll is not made of the voters that were added");
   election.rollRoot = root;
   election.status = "frozen";
 }
 
+/** Whether the leaf is that of a voter who was added, with that weight. */
 function putOnRoll(scene, index, election, leaf) {
   let voter;
   let weight;
@@ -69,10 +70,11 @@ function putOnRoll(scene, index, election, leaf) {
   } catch (error) {
     if (!(error instanceof FrameError)) throw error;
     scene.find("structure", "MalformedEvent", index, `a leaf of the roll: ${error.message}`);
-    return;
+    return false;
   }
   if (election.roll.has(hex(voter))) scene.find("ballots", "VoterTwiceOnRoll", index, hex(voter));
   election.roll.set(hex(voter), Number(`0x${hex(weight)}`));
+  return election.added.get(hex(voter)) === Number(`0x${hex(weight)}`);
 }
 
 function trusteeInvited(scene, index, event) {
