@@ -9,7 +9,7 @@ from ballot.replay.export import read_export
 from tests.replay.test_recovery import evidence, export, recovered
 from tests.replay.test_weights import weighted_log
 from tests.support import node
-from tests.support.attacks import ATTACKS, SILENT, Export, as_bytes
+from tests.support.attacks import ATTACKS, SILENT, Export, as_bytes, epochs
 from tests.support.log_builder import ElectionLog, election_log, trustee_election_log
 
 LEFT_OUT = {"silent_votes"}
@@ -51,6 +51,7 @@ def goods(log: ElectionLog) -> dict[str, Export]:
     return {
         "a whole election": log.records(),
         "an election with trustees": trustee_election_log().records(),
+        "an election in epochs": epochs.whole(),
         "an election with weights": weighted_log().records(),
         "a recovered log": export(recovered()),
         "a recovered log, with evidence": export(recovered(proof=evidence())),

@@ -62,21 +62,53 @@ function closed(scene, index, event) {
   }
 }
 
+function epochEnded(scene, index, event) {
+  const election = scene.election(index, event);
+  if (election === null) return;
+  const { definition, casts, epoch, epochAt, status } = election;
+  const rules = definition?.epochs;
+  if (status !== "open" || rules === undefined) scene.find("ballots", "EpochWrongly", index, `the election is ${status}`);
+  else if (event.epoch !== epoch || epochAt) scene.find("ballots", "EpochOutOfOrder", index, `${epoch} is to be published`);
+  if (event.casts !== casts) scene.find("ballots", "EpochCountDiffers", index, `${event.casts} stated, ${casts} cast`);
+  if (rules !== undefined && scene.timeUs < election.epochSinceUs + BigInt(rules.interval_us)) {
+    scene.find("ballots", "EpochTooEarly", index, "the one before, or the opening, is not long enough ago");
+  }
+  if (rules !== undefined && casts - election.board.length < rules.ballots) {
+    scene.find("ballots", "EpochTooSmall", index, `${rules.ballots} ballots are needed`);
+  }
+  Object.assign(election, { epochAt: index, epochCasts: casts, epochSinceUs: scene.timeUs });
+}
+
 function published(scene, index, event) {
   const election = scene.election(index, event);
   if (election === null) return;
-  if (election.status !== "closed") scene.find("ballots", "PublishedWrongly", index, `the election is ${election.status}`);
-  if (event.chunk !== election.chunks) scene.find("ballots", "ChunkOutOfOrder", index, `${election.chunks} comes next`);
+  const { status, chunks, epoch, epochAt, epochBegun, epochCasts } = election;
+  // An epoch that was begun before the close is finished as it was; one that was held back comes with all the rest.
+  const ofEpoch = epochAt > 0n && (status === "open" || epochBegun);
+  if (status !== "closed" && !ofEpoch) scene.find("ballots", "PublishedWrongly", index, `the election is ${status}`);
+  if (event.chunk !== chunks || (event.epoch ?? 0) !== epoch) {
+    scene.find("ballots", "ChunkOutOfOrder", index, `chunk ${chunks} of epoch ${epoch} comes next`);
+  }
+  const needed = election.definition?.epochs?.ballots;
+  if (ofEpoch && !epochBegun && election.casts - epochCasts < needed) {
+    scene.find("ballots", "EpochNotHeldBack", index, `${needed} ballots must have come after it`);
+  }
   election.chunks = Number(event.chunk) + 1;
   for (const body of event.ballots) putOnBoard(scene, index, election, body);
+  election.epochBegun = true;
+  if (event.end || event.last) endBatch(scene, index, election, ofEpoch ? epochCasts : election.casts);
   if (!event.last) return;
-  if (election.board.length !== election.casts) {
-    scene.find("ballots", "BoardCountDiffers", index, `${election.board.length} on the board, ${election.casts} cast`);
-  }
+  if (ofEpoch) scene.find("ballots", "PublishedWrongly", index, "an epoch that ended before the close is not the last");
   election.status = "published";
   election.publishedAt = index;
   election.unspent = [...election.claimed.keys()].filter((bid) => !election.spent.has(bid)).length;
   checkMinted(scene, index, election);
+}
+
+function endBatch(scene, index, election, casts) {
+  const { board, epoch } = election;
+  if (board.length !== casts) scene.find("ballots", "BoardCountDiffers", index, `${board.length} of ${casts} on the board`);
+  Object.assign(election, { epoch: epoch + 1, epochAt: 0n, epochBegun: false, lastName: new Uint8Array() });
 }
 
 function putOnBoard(scene, index, election, body) {
@@ -152,6 +184,7 @@ export const HANDLERS = {
   CredentialIssued: issued,
   BallotCast: cast,
   ElectionClosed: closed,
+  EpochEnded: epochEnded,
   BallotsPublished: published,
   PrivateErased: erased,
   CredentialUnused: unused,

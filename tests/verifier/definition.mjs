@@ -6,11 +6,12 @@ import { isShown, longestWithNames, OTHER, textsFit, writeInFlaw } from "./names
 
 const [MAX_QUESTIONS, MAX_OPTIONS, MAX_FIGURES, MAX_TRUSTEES] = [50, 200, 200_000, 255];
 const [MAX_TITLE, MAX_TEXT, MAX_NAME] = [200, 2000, 200];
+const [LEAST_EPOCH_US, LEAST_EPOCH_BALLOTS] = [600_000_000, 20];
 const MAX_CLAIMS_S = 366 * 86_400;
 const PAD_STEP = 64;
 const MAX_PAD_LEN = 2 + 0xffff;
 const FIELDS = "version title questions opens_us closes_us pad_len k trustees registrars roll origin genesis".split(" ");
-const LATER = ["claims_s"];
+const LATER = ["claims_s", "epochs"];
 const OPTIONAL = { grades: (grades) => grades.length > 0, write_ins: (lines) => lines !== 0, declared: (names) => names.length > 0 };
 
 export class DefinitionError extends Error {}
@@ -50,12 +51,20 @@ export function readDefinition(data) {
   demand(isInt(padLen) && padLength(read) <= padLen && padLen <= MAX_PAD_LEN, "pad_len does not hold every choice");
   const { claims_s: claimsS = 1 } = value;
   demand(isInt(claimsS) && 1 <= claimsS && claimsS <= MAX_CLAIMS_S, "the time for claims");
+  checkEpochs(value.epochs);
   checkKeys(value);
   demand(hasExactly(roll, ["size", "root"]) && isInt(roll.size) && roll.size >= 0 && isHex(roll.root, 32), "the roll");
   const heaviest = BigInt(Math.max(...value.registrars.map((registrar) => registrar.weight)));
   demand(BigInt(roll.size) * heaviest * BigInt(MOST_POINTS) < 2n ** 53n, "the weights are too large for an exact count");
   demand(isText(origin) && isShown(origin, MAX_NAME) && isHex(genesis, 32), "the origin or the genesis");
   return { ...value, questions: read, opensUs: opens, closesUs: closes, padLen, claimsS: value.claims_s };
+}
+
+function checkEpochs(epochs) {
+  if (epochs === undefined) return;
+  demand(hasExactly(epochs, ["interval_us", "ballots"]), "the epochs");
+  demand(isInt(epochs.interval_us) && epochs.interval_us >= LEAST_EPOCH_US, "an epoch is too short");
+  demand(isInt(epochs.ballots) && epochs.ballots >= LEAST_EPOCH_BALLOTS, "an epoch has too few ballots");
 }
 
 function checkKeys({ trustees, registrars, k }) {

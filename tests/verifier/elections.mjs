@@ -41,6 +41,12 @@ function votersAdded(scene, index, event) {
   }
 }
 
+function votersKept(scene, index, event) {
+  const election = scene.election(index, { election: event.election });
+  if (election === null || [...event.voters, event.without].every((voter) => election.added.has(hex(voter)))) return;
+  scene.find("ballots", "KeptWrongly", index, "one of these voters was never added to the roll");
+}
+
 function rollFrozen(scene, index, event) {
   const election = draftOf(scene, index, event);
   if (election === null) return;
@@ -128,6 +134,7 @@ function opened(scene, index, event) {
   }
   election.definition = definition;
   election.eid = event.eid;
+  election.epochSinceUs = [scene.timeUs, BigInt(definition.opensUs)].reduce((a, b) => (a > b ? a : b));
   election.status = scene.timeUs < definition.opensUs ? "scheduled" : "open";
   checkDefinition(scene, index, election, definition);
 }
@@ -172,6 +179,7 @@ export const HANDLERS = {
   ElectionAmended: draftOf,
   ElectionCancelled: cancelled,
   VotersAdded: votersAdded,
+  VotersKept: votersKept,
   RollFrozen: rollFrozen,
   TrusteeInvited: trusteeInvited,
   TrusteeWithdrawn: trusteeWithdrawn,

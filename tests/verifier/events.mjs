@@ -10,10 +10,12 @@ const [id, hash, prime, rsa2048, rsa3072, blob] = [16, 32, 192, 256, 384, undefi
 const int = (value) => Number.isInteger(value) || typeof value === "bigint";
 const count = (value) => int(value) && value >= 0;
 const positive = (value) => int(value) && value >= 1 && value < 2 ** 32;
+const epoch = (value) => count(value) && value < 2 ** 32;
 const text = (value) => typeof value === "string";
 const truth = (value) => typeof value === "boolean";
 const list = (item) => (value) => Array.isArray(value) && value.every(item);
 const voter = (value) => Array.isArray(value) && value.length === 2 && id(value[0]) && positive(value[1]);
+const part = (value) => Array.isArray(value) && value.length === 2 && count(value[0]) && text(value[1]);
 const optional = (type) => (value) => value === undefined || type(value);
 
 const named = { election: id, eid: hash };
@@ -36,6 +38,7 @@ export const KINDS = {
   ElectionAmended: { election: id, draft: blob },
   ElectionCancelled: { election: id, by: blob },
   VotersAdded: { election: id, voters: list(voter) },
+  VotersKept: { election: id, source: count, voters: list(id), without: id },
   RollFrozen: { election: id, leaves: list(blob), root: hash, size: count },
   TrusteeInvited: { election: id, user: id, name: text },
   TrusteeWithdrawn: { election: id, user: id, enrolled: truth },
@@ -45,8 +48,9 @@ export const KINDS = {
   CredentialIssued: { ...named, voter: id, identity: hash, blinded: rsa3072, identity_sig: rsa3072, blind_sig: rsa3072 },
   BallotCast: named,
   ElectionClosed: { ...named, casts: count, by: blob, claims_until_us: optional(count) },
-  BallotsPublished: { ...named, chunk: count, last: truth, ballots: list(blob) },
-  PrivateErased: { kind: text, reason: text, first: count, last: count, election: optional(blob) },
+  EpochEnded: { ...named, epoch, casts: count },
+  BallotsPublished: { ...named, chunk: count, last: truth, ballots: list(blob), epoch: optional(epoch), end: optional(truth) },
+  PrivateErased: { kind: text, reason: text, first: count, last: count, election: optional(blob), user: optional(blob), parts: optional(list(part)) },
   TrusteeKeyReleased: { ...named, number: int, p: prime, q: prime, size: count, root: hash, signature: rsa3072 },
   CredentialUnused: { ...named, bpk: rsa2048, prefix: hash, credential: rsa3072, signature: rsa2048 },
   TallySeeds: { ...named, chunk: count, last: truth, seeds: list(blob) },

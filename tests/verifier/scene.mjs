@@ -46,6 +46,11 @@ export class Election {
     this.spent = new Set();
     this.board = [];
     this.publishedAt = 0n;
+    this.epoch = 0;
+    this.epochAt = 0n;
+    this.epochCasts = 0;
+    this.epochBegun = false;
+    this.epochSinceUs = 0n;
     this.claimed = new Map();
     this.claimsUntilUs = 0n;
     this.unspent = 0;

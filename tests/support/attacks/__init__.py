@@ -8,13 +8,14 @@ it anew, as a majority of the nodes together could; then only what others signed
 from tests.support.attacks.ballots import BALLOT_ATTACKS
 from tests.support.attacks.base import Attack, Export, edit, kind_at, with_board
 from tests.support.attacks.count import COUNT_ATTACKS, dissent
+from tests.support.attacks.epochs import EPOCH_ATTACKS
 from tests.support.attacks.file import FILE, as_bytes, dropped, fork
 from tests.support.attacks.members import MEMBERS
 from tests.support.attacks.outside import OUTSIDE, Outside
 from tests.support.attacks.silent import SILENT
 from tests.support.attacks.voters import VOTER_ATTACKS
 
-INSIDER: dict[str, Attack] = MEMBERS | VOTER_ATTACKS | BALLOT_ATTACKS | COUNT_ATTACKS
+INSIDER: dict[str, Attack] = MEMBERS | VOTER_ATTACKS | BALLOT_ATTACKS | EPOCH_ATTACKS | COUNT_ATTACKS
 ATTACKS: dict[str, Attack] = FILE | INSIDER
 
 __all__ = [

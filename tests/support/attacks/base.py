@@ -180,9 +180,9 @@ def by_name(bodies: Iterable[bytes]) -> list[bytes]:
     return sorted(bodies, key=lambda body: hashlib.sha256(body).digest())
 
 
-def recounted(log: ElectionLog, drafts: Drafts, bodies: list[bytes]) -> Drafts:
+def recounted(log: ElectionLog, drafts: Drafts, bodies: list[bytes], board: list[bytes] | None = None) -> Drafts:
     """Seeds, count and attestations as they follow from these ballots: insiders leave no loose ends."""
-    votes = open_board(log.definition, log.eid, by_name(bodies), {1: key("trustee")})
+    votes = open_board(log.definition, log.eid, board or by_name(bodies), {1: key("trustee")})
     made = count_document(log.definition, log.eid, votes)
     said: dict[str, Callable[[Draft], dict[str, Any]]] = {
         "TallySeeds": lambda draft: {"seeds": seeds_of(votes)},
