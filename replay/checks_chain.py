@@ -13,7 +13,7 @@ from .export import EndRecord
 from .report import Level
 from .scene import Scene
 from .succession import Follower
-from .verify import check_note
+from .verify import check_note, weakness
 
 
 class ChainCheck:
@@ -81,7 +81,7 @@ class ChainCheck:
         if self._members is not None and self._members.succession.members is not scene.membership:
             scene.membership = self._members.succession.members
             for node in scene.membership.nodes:
-                scene.own(place, node.rsa, f"node {node.id}")
+                check_key(scene, place, node.rsa, f"node {node.id}")
 
     def _found(self, entry: Entry, place: int) -> None:
         if place != 1:
@@ -128,6 +128,13 @@ class ChainCheck:
         if self.covered < count:
             detail = f"the last good checkpoint covers {self.covered} of {count} entries"
             find(Level.CHAIN, "EndNotCovered", count, detail)
+
+
+def check_key(scene: Scene, index: int, modulus: bytes, owner: str) -> None:
+    """A key of the cluster: a node's, a trustee's or a registrar's. It is strong, and nobody else's."""
+    scene.own(index, modulus, owner)
+    if flaw := weakness(modulus):
+        scene.find(Level.SIGNATURES, "WeakKey", index, f"the key of {owner}: {flaw}")
 
 
 def read_header(header: bytes) -> Entry | None:

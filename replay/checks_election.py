@@ -5,10 +5,9 @@ from __future__ import annotations
 from ..ledger.frame import FrameError, parse_frame, read_u32
 from ..ledger.proof import root_of
 from ..voting.definition import DefinitionError, ElectionDefinition, decode_definition, election_id
-from ..voting.fold import key_hash
-from ..voting.keycheck import WeakKey, check_long_lived_key
 from ..voting.trustee import enrolment_message
 from . import events as e
+from .checks_chain import check_key
 from .compact import Compact
 from .report import Level
 from .scene import Election, Handlers, Scene
@@ -18,8 +17,6 @@ from .verify import check_identity_key, check_pss
 def identity_enrolled(scene: Scene, index: int, event: e.IdentityKeyEnrolled) -> None:
     scene.check(index, check_identity_key, event.user, event.n, event.signature)
     scene.enrol(index, event.user, event.n)
-    if owner := scene.owners.get(key_hash(event.n)):
-        scene.find(Level.SIGNATURES, "KeyReused", index, f"the identity key of {event.user.hex()} is that of {owner}")
 
 
 def drafted(scene: Scene, index: int, event: e.ElectionDrafted) -> None:
@@ -120,7 +117,7 @@ def trustee_enrolled(scene: Scene, index: int, event: e.TrusteeEnrolled) -> None
     message = enrolment_message(event.election, event.name, event.n)
     scene.check(index, check_pss, "TrusteeKeyProof", event.n, event.proof, message)
     scene.own(index, event.n, f"a trustee of election {event.election.hex()}")
-    if scene.is_identity(event.n) or event.n in others:
+    if event.n in others:
         scene.find(Level.SIGNATURES, "KeyReused", index, f"the key of trustee {event.name} has another purpose, too")
 
 
@@ -171,18 +168,10 @@ def _check_definition(scene: Scene, index: int, election: Election, definition: 
         scene.find(Level.BALLOTS, "WrongLedger", index, "the definition is for another ledger")
     name = election.election.hex()
     for trustee in definition.trustees:
-        _check_key(scene, index, trustee.n, f"a trustee of election {name}")
+        check_key(scene, index, bytes.fromhex(trustee.n), f"a trustee of election {name}")
     for registrar in definition.registrars:
-        _check_key(scene, index, registrar.n, f"the registrar for weight {registrar.weight} of election {name}")
-
-
-def _check_key(scene: Scene, index: int, modulus: str, owner: str) -> None:
-    n = bytes.fromhex(modulus)
-    scene.own(index, n, owner)
-    try:
-        check_long_lived_key(n)
-    except WeakKey as error:
-        scene.find(Level.SIGNATURES, "WeakKey", index, f"the key of {owner}: {error}")
+        owner = f"the registrar for weight {registrar.weight} of election {name}"
+        check_key(scene, index, bytes.fromhex(registrar.n), owner)
 
 
 def _draft(scene: Scene, index: int, name: bytes) -> Election | None:

@@ -140,18 +140,18 @@ class Scene:
         return found
 
     def enrol(self, index: int, user: bytes, modulus: bytes) -> None:
-        """From here on this is the user's identity key. A finding when a newer one had replaced it."""
+        """From here on this is the user's identity key. A finding when a newer one had replaced it, and when it is a
+        key of the cluster.
+        """
         name, before = key_hash(modulus), self._identities.get(user)
         if before is not None and name in list(self._enrolled(before))[1:]:
             self.find(Level.SIGNATURES, "KeySuperseded", index, f"user {user.hex()} had replaced this identity key")
+        if name in self.owners:
+            self.find(Level.SIGNATURES, "KeyReused", index, f"user {user.hex()} has the key of {self.owners[name]}")
         self._identity_keys.add(name)
         # What was appended last is found by the user, and what was before it by what was appended.
         behind = 0 if before is None else before + 1
         self._identities.put(user, self._moduli.append(behind.to_bytes(PLACE_BYTES, "big") + name + modulus))
-
-    def is_identity(self, modulus: bytes) -> bool:
-        """Whether it was ever enrolled as anybody's identity key."""
-        return key_hash(modulus) in self._identity_keys
 
     def identity(self, user: bytes) -> tuple[bytes, bytes] | None:
         """(hash, modulus) of the identity key in force."""
@@ -170,8 +170,9 @@ class Scene:
             behind = int.from_bytes(kept[:PLACE_BYTES], "big")
 
     def own(self, index: int, modulus: bytes, owner: str) -> None:
-        """Notes whose key this is. A finding when it is somebody else's already."""
-        known = self.owners.setdefault(key_hash(modulus), owner)
+        """Notes that a node, a trustee or a registrar has this key. A finding when it is somebody else's already."""
+        name = key_hash(modulus)
+        known = self.owners.setdefault(name, "a voter" if name in self._identity_keys else owner)
         if known != owner:
             self.find(Level.SIGNATURES, "KeyReused", index, f"the key of {owner} is that of {known}")
 

@@ -19,6 +19,7 @@ from ..voting.ballot import Ballot, BallotError, parse_ballot, verify_credential
 from ..voting.blind import check_blind_signature
 from ..voting.definition import ElectionDefinition, decode_definition
 from ..voting.envelope import EnvelopeError, check_shape
+from ..voting.keycheck import WeakKey, check_long_lived_key
 from ..voting.tally import BadSeed, KeysMissing, Opener, Vote
 from .pool import Flaw
 from .report import Level
@@ -153,6 +154,16 @@ def _open(opener: Opener, body: bytes, seed: bytes | None, reopen: bool) -> Reop
         return Reopened(vote, False, [Flaw(Level.COUNT, "SeedKeptBack", f"{name} is said to be invalid, and opens")])
     found = "is invalid, and has a seed" if vote is None else "has another seed than the one published"
     return Reopened(vote, False, [Flaw(Level.COUNT, "BadSeed", f"{name} {found}")])
+
+
+@lru_cache(maxsize=256)
+def weakness(modulus: bytes) -> str:
+    """What is wrong with a key that is relied on for long; empty when nothing is."""
+    try:
+        check_long_lived_key(modulus)
+    except WeakKey as error:
+        return str(error)
+    return ""
 
 
 @lru_cache(maxsize=16)

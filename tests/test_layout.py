@@ -57,6 +57,7 @@ TEXT = {
     ".html",
     ".css",
     ".js",
+    ".mjs",
     ".ts",
     ".sh",
     "",

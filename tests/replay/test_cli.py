@@ -17,7 +17,7 @@ from ballot.replay.cli import replay
 from ballot.replay.export import write_records
 from ballot.replay.rebuild import rebuild_in_memory
 from ballot.replay.source import SourceError, node_digest, open_source
-from tests.support.attacks import INSIDER
+from tests.support.attacks import INSIDER, as_bytes
 from tests.support.log_builder import ElectionLog, election_log
 
 
@@ -38,7 +38,7 @@ def good(log: ElectionLog, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bad(log: ElectionLog, tmp_path: Path) -> Path:
     file = tmp_path / "bad.ballots"
     with file.open("wb") as stream:
-        write_records(stream, INSIDER["the count is changed"].make(log))
+        stream.write(as_bytes(INSIDER["a vote moves"].make(log)))
     return file
 
 

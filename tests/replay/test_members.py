@@ -5,57 +5,28 @@ from typing import Any
 import pytest
 
 from ballot.ledger.checkpoint import Checkpoint
-from ballot.ledger.membership import ANNOUNCED, Membership, NodeRecord, membership_of
 from ballot.ledger.receipt import Receipt, ReceiptError, encode
 from ballot.ledger.succession import handover_fields
 from ballot.replay.audit import audit
 from ballot.replay.export import Record
 from ballot.replay.receipt import check_in_export, check_receipt
+from tests.support.attacks.members import PLACE, changed, with_node
 from tests.support.log_builder import (
     ORIGIN,
     Draft,
     ElectionLog,
     Sealer,
     election_log,
-    modulus,
     records_of,
     sign_note,
     sign_point,
 )
 from tests.support.registrar import MemoryCluster
 
-PLACE = 5
-
 
 @pytest.fixture(scope="module")
 def log() -> ElectionLog:
     return election_log()
-
-
-def with_node(log: ElectionLog, number: int) -> Membership:
-    """The founders and one who listens."""
-    node = NodeRecord(number, f"{ORIGIN}/node{number}", bytes([number]) * 32, modulus(f"node{number}"))
-    return membership_of(log.drafts[0].public).with_learner(node)
-
-
-def changed(
-    log: ElectionLog,
-    after: Membership,
-    *,
-    told: Membership | None = None,
-    cosigners: tuple[int, ...] = (0, 1),
-    **handover: Any,
-) -> Sealer:
-    """The election's log with a change of members early in it, which each argument spoils in a way of its own."""
-    sealer = Sealer()
-    for draft in log.drafts[:PLACE]:
-        sealer.append(draft)
-    announcement = sealer.append(Draft(ANNOUNCED, (told or after).to_fields() | {"before": 1}))
-    fields = handover_fields(1, announcement.index, sign_note(sealer.tree, sealer.tree.size, cosigners)) | handover
-    sealer.append(Draft("NodeAdded", after.to_fields() | fields))
-    for draft in log.drafts[PLACE:]:
-        sealer.append(draft)
-    return sealer
 
 
 def findings(records: list[Record]) -> list[tuple[str, str, int]]:

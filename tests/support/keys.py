@@ -46,15 +46,16 @@ def real_members(voters: int, learners: int = 0) -> Membership:
 def long_key(number: int) -> RSAPrivateKey:
     """One of nine RSA-3072 keys, numbered from 1; the first three are those of the vectors."""
     pems = [pem for path in (_VECTORS, _MORE) for pem in json.loads(path.read_text())["trustees"]]
-    return _load(pems[number - 1])
+    return load_key(pems[number - 1])
 
 
 @cache
 def ballot_key() -> RSAPrivateKey:
     """An RSA-2048 key."""
-    return _load(json.loads(_VECTORS.read_text())["ballot_key"])
+    return load_key(json.loads(_VECTORS.read_text())["ballot_key"])
 
 
-def _load(pem: str) -> RSAPrivateKey:
+def load_key(pem: str) -> RSAPrivateKey:
+    """The private key in this PEM, one of the tests' own."""
     # The checks that are skipped take a quarter of a second a key, and these keys never change.
     return cast(RSAPrivateKey, load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True))

@@ -49,9 +49,11 @@ from ballot.voting.envelope import seal as seal_envelope
 from ballot.voting.fold import fold
 from ballot.voting.tables import TABLES, Clear, Key, Row, merge
 from ballot.voting.tally import count_document, open_board, seeds_of
-from tests.support.keys import long_key
+from tests.support.keys import load_key, long_key
 
-VECTORS = json.loads((Path(__file__).parents[1] / "data" / "envelope-vectors.json").read_text())
+DATA = Path(__file__).parents[1] / "data"
+VECTORS = json.loads((DATA / "envelope-vectors.json").read_text())
+TEST_KEYS: dict[str, str] = json.loads((DATA / "test-keys.json").read_text())
 ORIGIN = "ballot.example/log"
 NODE_NAMES = [f"{ORIGIN}/node{number}" for number in (1, 2, 3)]
 SIGNING = [Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3)]
@@ -69,7 +71,7 @@ ANSWERS = [[[0, 1], [0]], [[0], [0, 1]]]
 
 @cache
 def key(name: str) -> RSAPrivateKey:
-    """The key with this name: fixed for trustee, registrar and the first voter, else made once a session."""
+    """The key with this name, out of tests/data; one that is not there is made once a session."""
     fixed = {"trustee": 0, "registrar": 1, "identity0": 2}
     if name in fixed:
         return rsa.load_private(VECTORS["trustees"][fixed[name]].encode())
@@ -77,6 +79,8 @@ def key(name: str) -> RSAPrivateKey:
         return long_key(int(name[-1]) + 2)
     if name == "ballot0":
         return rsa.load_private(VECTORS["ballot_key"].encode())
+    if name in TEST_KEYS:
+        return load_key(TEST_KEYS[name])
     return rsa.generate(2048 if name.startswith("ballot") else 3072)
 
 
@@ -107,11 +111,12 @@ class Sealer:
     def append(self, draft: Draft) -> Entry:
         index = len(self.entries) + 1
         public = release_of(self.tree, draft) if draft.kind == "TrusteeKeyReleased" else draft.public
+        term, time_us = self.stamp(index)
         entry = seal(
             prev_hash=self.entries[-1].hash if self.entries else ZERO_HASH,
             index=index,
-            term=0 if index == 1 else 1,
-            time_us=START_US + index * STEP_US,
+            term=term,
+            time_us=time_us,
             kind=draft.kind,
             public=encode_map(public),
             private=draft.private,
@@ -120,6 +125,10 @@ class Sealer:
         self.entries.append(entry)
         self.tree.append(leaf_hash(entry.header))
         return entry
+
+    def stamp(self, index: int) -> tuple[int, int]:
+        """The term and the time of an entry."""
+        return (0 if index == 1 else 1), START_US + index * STEP_US
 
 
 def trustee_key(number: int) -> RSAPrivateKey:

@@ -1,0 +1,52 @@
+// Receipts: proof, to keep, that a ballot is in the log (section 10).
+
+import { concat, equal, fromUtf8, unbase64, utf8 } from "./bytes.mjs";
+import { readEntry } from "./entry.mjs";
+import { FrameError, frameHash, parseFrame } from "./frame.mjs";
+import { readMembers, voters } from "./members.mjs";
+import { NoteError, verifyNote } from "./note.mjs";
+import { isIncluded, leafHash } from "./tree.mjs";
+
+const MAGIC = "c2sp.org/tlog-proof@v1";
+const MAX_PROOF = 63;
+
+export class ReceiptError extends Error {}
+
+const demand = (holds, reason) => {
+  if (!holds) throw new ReceiptError(reason);
+};
+
+/** The members that a genesis file names. */
+export function foundersOf(genesisFile) {
+  const { entry } = readEntry(...parseFrame("genesis-file", genesisFile, 2));
+  return readMembers(entry.fields);
+}
+
+function parse(data) {
+  const end = Buffer.from(data).indexOf("\n\n");
+  demand(end >= 0 && end + 2 < data.length, "a receipt is a proof, an empty line and a checkpoint");
+  const [magic, extra, index, ...hashes] = fromUtf8(data.subarray(0, end)).split("\n");
+  demand(magic === MAGIC && extra?.startsWith("extra ") && /^index (0|[1-9]\d{0,17})$/.test(index), "another format");
+  const frame = unbase64(extra.slice(6));
+  const proof = hashes.map(unbase64);
+  demand(frame !== null && proof.every((node) => node?.length === 32) && proof.length <= MAX_PROOF, "not canonical");
+  const [header, salt] = parseFrame("receipt", frame, 2);
+  return { index: Number(index.slice(6)), header, salt, proof, note: data.subarray(end + 2) };
+}
+
+/** Throws ReceiptError unless the receipt proves, under these members, that the ballot `body` is recorded. */
+export async function checkReceipt(data, members, body) {
+  try {
+    const receipt = parse(data);
+    const { size, root } = await verifyNote(receipt.note, members.origin, voters(members));
+    const leaf = leafHash(receipt.header);
+    demand(isIncluded(leaf, receipt.index, Number(size), receipt.proof, root), "the proof does not lead to the root");
+    const [index, , , kind, , digest] = parseFrame("entry", receipt.header, 7);
+    demand(index.length === 8 && Buffer.from(index).readBigUInt64BE() === BigInt(receipt.index + 1), "another place");
+    demand(equal(kind, utf8("BallotCast")) && receipt.salt.length === 32, "not the receipt of a cast");
+    demand(equal(frameHash("private", receipt.salt, concat(body)), digest), "the recorded ballot is not this one");
+  } catch (error) {
+    if (error instanceof FrameError || error instanceof NoteError) throw new ReceiptError(error.message);
+    throw error;
+  }
+}
