@@ -455,5 +455,5 @@ TARGETS: dict[str, Target] = {
     "server-json": Target(
         lambda: [b'{"last":3}', b"[1.5,null]"], lambda data: Reply(200, 0, data).json(), (NoAnswer,), shape=JSON
     ),
-    "board-line": Target(lambda: [b'{"name":"AAAA","ballot":"AAAA"}'], _board_line, (Untrusted,), shape=JSON),
+    "board-line": Target(lambda: [b'{"epoch":0,"name":"AAAA","ballot":"AAAA"}'], _board_line, (Untrusted,), shape=JSON),
 }

@@ -409,8 +409,9 @@ MUTATIONS = [
     Mutation(
         "trap-25-wrong-proof",
         "ledger/receipt.py",
-        "        verify_inclusion(leaf, receipt.index, checkpoint.size, receipt.proof, checkpoint.root)\n",
-        "",
+        "        verify_inclusion(leaf_hash(receipt.header), receipt.index, checkpoint.size, receipt.proof, "
+        "checkpoint.root)\n",
+        "        pass\n",
     ),
     Mutation(
         "store-writes",
