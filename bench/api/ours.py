@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import psycopg
 
@@ -39,8 +40,11 @@ class Nodes:
     def addresses(self) -> list[tuple[str, int]]:
         return [node.settings.http for node in self.cluster.nodes]
 
-    async def open(self) -> Booth:
-        """Opens an election, and takes the registrar's key out of the log, which only an operator could."""
+    async def open(self, **more: Any) -> Booth:
+        """Opens an election, with `more` in its draft, and takes the registrar's key out of the log.
+
+        Only an operator could.
+        """
         async with Line([node.url for node in self.cluster.nodes]) as line:
             postbox = Postbox(self.cluster.mailbox)
             watching = asyncio.ensure_future(postbox.watch())
@@ -49,7 +53,7 @@ class Nodes:
                 await account.register()
                 await self.cluster.grant(ORGANISER, "organiser")
                 organiser = Organiser(account.api)
-                election = await organiser.draft("A benchmark", [QUESTION])
+                election = await organiser.draft("A benchmark", [QUESTION], **more)
                 await organiser.upload_roll(election, ["voter@example.org"])
                 opened = await organiser.open(election)
             finally:
