@@ -106,6 +106,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "MalformedNote": (422, "The text is not a signed note"),
     "BadEncoding": (422, "The text is not in UTF-8"),
     "UnknownMail": (422, "There is no such mail"),
+    "UnknownBallot": (404, "There is no such ballot on the board"),
     "UnknownSession": (404, "There is no such login"),
     "RoleNotHeld": (404, "This user does not have this role"),
     "UnknownRole": (422, "There is no such role"),

@@ -146,7 +146,7 @@ class Ballots:
         "The published ballots",
         "user",
         {200: Media(NDJSON, "one BoardLine a line, epoch by epoch, in the order of their names")},
-        "UnknownElection",
+        "UnknownElection UnknownBallot",
         query=BoardQuery,
         etag=True,
         gzip=True,
@@ -176,12 +176,12 @@ class Ballots:
 
 
 async def _start(connection: queries.Connection, eid: bytes, after: bytes) -> queries.Place:
-    """The first place behind the ballot named `after`. Raises Refused(BadParameter)."""
+    """The first place behind the ballot named `after`. Raises Refused(UnknownBallot)."""
     if not after:
         return queries.Place(0, 0)
     place = await queries.board_place(connection, eid, after)
     if place is None:
-        raise Refused("BadParameter", "after: there is no ballot of this name on the board")
+        raise Refused("UnknownBallot", "after: there is no ballot of this name on the board")
     return queries.Place(place.published_at, place.position + 1)
 
 
