@@ -308,3 +308,14 @@ def test_no_file_names_a_place_on_somebodys_machine() -> None:
         text = path.read_text(encoding="utf-8", errors="replace")
         wrong += [f"{path.relative_to(ROOT)} has {word}" for word in FORBIDDEN if word in text]
     assert wrong == []
+
+
+def test_no_merge_is_left_half_done() -> None:
+    marks = ("<" * 7 + " ", ">" * 7 + " ")
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in own_text_files()
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+        if line.startswith(marks)
+    ]
+    assert wrong == []
