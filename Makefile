@@ -44,14 +44,14 @@ demo: $(STAMP) ## run a whole election on a three-node cluster (BALLOTS=1000 set
 up: $(STAMP) ## start a three-node cluster on this machine, with its own PostgreSQL and Redis
 	$(BIN)/ballot up
 
-test: lint unit ## check style and types, then run every test
-	$(BIN)/python -m pytest -m 'cluster or demo or chaos'
+test: lint unit cluster-test docs-test ## check style and types, then run every test
 
 unit: $(STAMP) ## run the quick tests, which start no server, on all cores
 	$(BIN)/python -m pytest -n auto -m 'not cluster and not demo and not chaos'
 
 cluster-test: $(STAMP) ## run the tests that start real servers
-	$(BIN)/python -m pytest -m 'cluster or chaos'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m cluster
+	$(BIN)/python -m pytest -m chaos
 
 docs-test: $(STAMP) ## run the README's commands, the demo among them
 	$(BIN)/python -m pytest -m demo

@@ -8,7 +8,7 @@ from tests.chaos.run import run_chaos
 
 pytestmark = pytest.mark.chaos
 
-SECONDS, SEED, VOTERS = 25, 1, 30
+SECONDS, SEED, VOTERS = 18, 1, 30
 
 
 def test_nothing_acknowledged_is_lost_while_everything_goes_wrong() -> None:

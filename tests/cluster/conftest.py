@@ -20,8 +20,3 @@ def town() -> Iterator[Town]:
         yield town
     finally:
         town.stop()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A disputed count stays in the shared cluster's log for good: nobody shall audit that log afterwards."""
-    items.sort(key=lambda item: item.path.name == "test_verdicts.py")

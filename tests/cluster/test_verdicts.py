@@ -1,11 +1,13 @@
-"""A node whose own count differs. Last of the tests on the shared cluster: a dispute stays in its log for good."""
+"""A node whose own count differs, on a cluster of its own: a dispute stays in its log for good."""
 
 import asyncio
+from collections.abc import Iterator
 from hashlib import sha256
 from signal import SIGCONT, SIGSTOP
 
 import pytest
 
+from ballot.cluster import Cluster
 from ballot.ledger import rsa
 from ballot.ledger.frame import frame, u32
 from ballot.voting import commands as c
@@ -15,6 +17,16 @@ from tests.cluster.test_operations import scrape
 from tests.support.town import Town
 
 pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def town() -> Iterator[Town]:
+    town = Town(Cluster.temporary(settings={"BALLOT_AUTH_PER_CLIENT": "0"}))
+    try:
+        town.start()
+        yield town
+    finally:
+        town.stop()
 
 
 def test_a_node_that_counts_otherwise_makes_the_election_disputed_and_nothing_stops(town: Town) -> None:

@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--times", type=float, default=3, help="how many times what is sustainable")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    outcome = run_load(arguments.seconds, arguments.times, lambda text: print(text, file=sys.stderr))
+    outcome = run_load(arguments.seconds, arguments.times, say=lambda text: print(text, file=sys.stderr))
     if arguments.json:
         print(json.dumps(outcome.fields(), sort_keys=True))
     else:

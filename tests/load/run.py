@@ -52,14 +52,14 @@ class Outcome:
         return asdict(self)
 
 
-def run_load(seconds: float, times: float = 3.0, say: Say = print) -> Outcome:
+def run_load(seconds: float, times: float = 3.0, trial_size: int = TRIAL, say: Say = print) -> Outcome:
     """Takes half as long again, to make ballots and to measure what is sustainable."""
     nodes, outcome = Nodes(), Outcome(seconds)
     try:
         nodes.start()
         booth = asyncio.run(nodes.open())
         say("measuring what three nodes take")
-        trial = make_ballots(booth, TRIAL)
+        trial = make_ballots(booth, trial_size)
         outcome.sustainable = _closed(nodes, trial).rate
         wanted = int(outcome.sustainable * seconds) + len(trial)
         say(f"{outcome.sustainable:,.0f} ballots a second; making {wanted:,} ballots")
