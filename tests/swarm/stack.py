@@ -45,9 +45,9 @@ def build(say: Report) -> None:
                 shutil.copy2(ROOT / name, context / name)
         say("fetching wheels")
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(context / "wheels")]
-        # Those for this Python, which the image has too, and what packages without a wheel are built with.
+        # Those for this Python, what an older 3.11 needs besides, and what packages without a wheel are built with.
         hashed = ["--require-hashes", "--requirement", "deploy/requirements.txt"]
-        for wanted in (hashed, ["setuptools", "wheel"]):
+        for wanted in (hashed, ["--constraint", "constraints.txt", "async-timeout", "setuptools", "wheel"]):
             subprocess.run([*pip, *wanted], cwd=context, check=True, stderr=subprocess.DEVNULL)
         say("building the image")
         docker("build", "--quiet", "--build-arg", "PIP_NO_INDEX=1", "--tag", IMAGE, str(context))
