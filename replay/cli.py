@@ -13,6 +13,7 @@ import msgspec
 
 from ..ledger.entry import EntryError
 from ..ledger.receipt import ReceiptError
+from .answer import SourceError, is_url
 from .audit import audit as run_audit
 from .consistency import Older, read_older, read_proof
 from .count_cli import count_command
@@ -24,7 +25,7 @@ from .receipt import Confirmed, check_in_export, check_receipt, pinned
 from .report import Level, Report
 from .show import json_parts, show_report
 from .show_progress import Bar
-from .source import SourceError, is_url, open_source
+from .source import open_source
 
 
 class Kept(msgspec.Struct):

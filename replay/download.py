@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from ..ledger.checkpoint import CheckpointError, read_note
 from ..ledger.entry import ZERO_HASH, EntryError, prev_hash_of
+from .answer import Answer, Gone, SourceError, open_url, read_checkpoint
 from .export import (
     MAGIC,
     CheckpointRecord,
@@ -30,11 +31,13 @@ from .export import (
     read_magic,
     read_record,
 )
-from .source import Answer, Gone, SourceError, Told, open_url, read_checkpoint
 
 PART = ".part"
 PATIENCE_S = 60.0
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+Told = Callable[[int, int], None]
+"""`told(done, total)` while a source is read: bytes of a file or folder, entries of a node. 0: not known."""
 
 
 @dataclass

@@ -15,9 +15,9 @@ import click
 from ..ledger.frame import frame
 from ..ledger.receipt import ReceiptError
 from ..ledger.witness import WitnessError, read_signer, write_signer
+from .answer import SourceError, is_url, read_entries
 from .options import Pin, accept_option, as_json, genesis_option
 from .receipt import pinned
-from .source import SourceError, is_url, read_entries
 
 if TYPE_CHECKING:  # Whatever can open a connection is loaded by the commands that need it.
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

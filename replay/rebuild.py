@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..ledger.entry import Entry, check_link, parse
+from .answer import SourceError, node_digest, read_entries
 from .export import EntryRecord, Record
-from .source import SourceError, node_digest, read_entries
 from .state import PublicState
 
 SAME, DIFFERENT, ELSEWHERE = "same", "DIFFERENT", "at another entry"
