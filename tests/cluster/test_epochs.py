@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,8 +13,8 @@ import psycopg
 import pytest
 
 from ballot.replay.audit import audit
-from ballot.replay.export import read_export
 from ballot.replay.rebuild import entries_of
+from ballot.replay.source import open_source
 from bench.api.__main__ import post_all
 from bench.api.ballots import make_ballots
 from bench.api.ours import Nodes
@@ -81,10 +80,10 @@ def test_an_epoch_is_published_once_as_many_ballots_came_after_it_and_the_rest_a
     until(nodes, "select status from elections", "tallied")
     until(nodes, "select erased_at is not null from elections", True)
     assert asyncio.run(statuses(nodes, [made[0], made[-1]])) == [409, 409], "nothing is left that could prove a place"
-    export = asyncio.run(exported(nodes))
-    boards = [one.fields for one in entries_of(read_export(io.BytesIO(export))) if one.kind == "BallotsPublished"]
+    records = list(open_source(nodes.cluster.nodes[0].url))
+    boards = [one.fields for one in entries_of(records) if one.kind == "BallotsPublished"]
     assert [(board["epoch"], len(board["ballots"])) for board in boards] == [(0, EPOCH), (1, BEYOND + REST)]
-    report = audit(read_export(io.BytesIO(export)), genesis_hash=nodes.cluster.genesis.hash, workers=1)
+    report = audit(records, genesis_hash=nodes.cluster.genesis.hash, workers=1)
     # The credentials were made with the registrar's own key, and that does not go unnoticed; all else is in order.
     assert {finding.name for finding in report.findings} == {"CredentialsMinted"}
     assert report.elections[0].accounting.published == report.elections[0].accounting.cast == len(made)
@@ -95,9 +94,3 @@ async def statuses(nodes: Nodes, bodies: list[bytes]) -> list[int]:
     headers = {"Content-Type": "application/octet-stream"}
     async with aiohttp.ClientSession() as session:
         return [(await session.post(url, data=body, headers=headers)).status for body in bodies]
-
-
-async def exported(nodes: Nodes) -> bytes:
-    async with aiohttp.ClientSession() as session:
-        answer = await session.get(f"{nodes.cluster.nodes[0].url}/api/ledger/export")
-        return await answer.read()

@@ -29,7 +29,7 @@ from ballot.replay.audit import audit
 from ballot.replay.export import Record, read_export
 from ballot.replay.receipt import check_in_export, check_receipt
 from tests.support.registrar import MemoryCluster, MemoryLine, node_record
-from tests.support.town import Town
+from tests.support.town import Town, running_town
 
 pytestmark = pytest.mark.cluster
 
@@ -123,12 +123,7 @@ def test_a_forged_membership_entry_is_refused(town: Town) -> None:
 
 @pytest.fixture
 def renewed() -> Iterator[Town]:
-    town = Town(Cluster.temporary(settings={"BALLOT_AUTH_PER_CLIENT": "0"}))
-    try:
-        town.start()
-        yield town
-    finally:
-        town.stop()
+    yield from running_town()
 
 
 async def replace_node(town: Town, old: ClusterNode) -> ClusterNode:

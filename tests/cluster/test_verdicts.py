@@ -7,26 +7,20 @@ from signal import SIGCONT, SIGSTOP
 
 import pytest
 
-from ballot.cluster import Cluster
 from ballot.ledger import rsa
 from ballot.ledger.frame import frame, u32
 from ballot.voting import commands as c
 from tests.chaos.machines import send
 from tests.cluster.test_claims import audited
 from tests.cluster.test_operations import scrape
-from tests.support.town import Town
+from tests.support.town import Town, running_town
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
 def town() -> Iterator[Town]:
-    town = Town(Cluster.temporary(settings={"BALLOT_AUTH_PER_CLIENT": "0"}))
-    try:
-        town.start()
-        yield town
-    finally:
-        town.stop()
+    yield from running_town()
 
 
 def test_a_node_that_counts_otherwise_makes_the_election_disputed_and_nothing_stops(town: Town) -> None:

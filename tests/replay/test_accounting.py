@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +24,6 @@ from tests.support.log_builder import (
     ElectionLog,
     Voter,
     claim,
-    election_log,
     make_body,
     make_credential,
     records_of,
@@ -46,11 +44,6 @@ def only(report: Report) -> ElectionReport:
 
 def names(report: Report) -> set[str]:
     return {finding.name for finding in report.findings}
-
-
-@pytest.fixture(scope="module")
-def log() -> ElectionLog:
-    return election_log()
 
 
 @cache

@@ -11,12 +11,7 @@ from ballot.replay.export import read_export
 from ballot.replay.report import LEVELS, Finding, Level, Report
 from tests.support.attacks import ATTACKS, FILE, INSIDER, OUTSIDE, SILENT, Export, as_bytes, kind_at
 from tests.support.attacks.page import PAGE, finding_names, listed_findings, listed_kinds, tables
-from tests.support.log_builder import ElectionLog, election_log
-
-
-@pytest.fixture(scope="module")
-def log() -> ElectionLog:
-    return election_log()
+from tests.support.log_builder import ElectionLog
 
 
 def slug(name: object) -> str:

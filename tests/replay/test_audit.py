@@ -14,12 +14,7 @@ from ballot.replay.export import EntryRecord, Record, read_export, write_records
 from ballot.replay.report import KEPT_OF_A_NAME, LEVELS, Findings, Level, Report, reaches
 from ballot.voting.fold import _FOLD
 from tests.support.attacks import ATTACKS, INSIDER, as_bytes, dissent
-from tests.support.log_builder import ElectionLog, election_log, seal_drafts
-
-
-@pytest.fixture(scope="module")
-def log() -> ElectionLog:
-    return election_log()
+from tests.support.log_builder import ElectionLog, seal_drafts
 
 
 @pytest.fixture(scope="module")

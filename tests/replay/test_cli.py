@@ -13,17 +13,13 @@ from click.testing import CliRunner, Result
 
 from ballot.ledger.frame import frame
 from ballot.ledger.witness import read_signer, read_vkey
+from ballot.replay.answer import SourceError, node_digest
 from ballot.replay.cli import replay
 from ballot.replay.export import write_records
 from ballot.replay.rebuild import rebuild_in_memory
-from ballot.replay.source import SourceError, node_digest, open_source
+from ballot.replay.source import open_source
 from tests.support.attacks import INSIDER, as_bytes
-from tests.support.log_builder import ElectionLog, election_log
-
-
-@pytest.fixture(scope="module")
-def log() -> ElectionLog:
-    return election_log()
+from tests.support.log_builder import ElectionLog
 
 
 @pytest.fixture(scope="module")

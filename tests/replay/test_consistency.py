@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from ballot.ledger import receipt as receipts
 from ballot.ledger.checkpoint import read_note
-from ballot.ledger.entry import Entry, parse
+from ballot.ledger.entry import Entry
 from ballot.ledger.frame import frame
 from ballot.ledger.merkle import leaf_hash
 from ballot.ledger.receipt import ReceiptError
@@ -21,22 +21,7 @@ from ballot.replay.consistency import Older, read_older, read_proof
 from ballot.replay.export import Record, write_records
 from ballot.replay.receipt import check_in_export, check_receipt
 from tests.client.test_voter import ANSWERS, Scene, run
-from tests.support.log_builder import ElectionLog, Sealer, election_log, records_of, sign_note
-
-
-@pytest.fixture(scope="module")
-def log() -> ElectionLog:
-    return election_log()
-
-
-@pytest.fixture(scope="module")
-def genesis(log: ElectionLog) -> Entry:
-    return parse(log.entries[0].header, log.entries[0].public)
-
-
-@pytest.fixture(scope="module")
-def place(log: ElectionLog) -> int:
-    return log.find("BallotCast")
+from tests.support.log_builder import ElectionLog, Sealer, records_of, sign_note
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,11 @@
 """A node that attests another count: named, and told whose count is right."""
 
-import pytest
-
 from ballot.replay.audit import audit
 from ballot.replay.export import Record
 from ballot.replay.report import ElectionReport, Report
 from tests.support.attacks import dissent
 from tests.support.insiders import changed_count
-from tests.support.log_builder import ElectionLog, election_log, seal_drafts
-
-
-@pytest.fixture(scope="module")
-def log() -> ElectionLog:
-    return election_log()
+from tests.support.log_builder import ElectionLog, seal_drafts
 
 
 def run(records: list[Record]) -> tuple[Report, ElectionReport]:

@@ -6,16 +6,12 @@ from pathlib import Path
 import pytest
 
 from ballot.replay import download as module
+from ballot.replay.answer import SourceError
 from ballot.replay.download import Progress, download, records_of
 from ballot.replay.export import CheckpointRecord, EndRecord, EntryRecord, Record, write_records
-from ballot.replay.source import SourceError, open_source
+from ballot.replay.source import open_source
 from tests.support.exporting import Exporting, serving
-from tests.support.log_builder import ElectionLog, election_log, seal_drafts
-
-
-@pytest.fixture(scope="module")
-def log() -> ElectionLog:
-    return election_log()
+from tests.support.log_builder import ElectionLog, seal_drafts
 
 
 @pytest.fixture(autouse=True)

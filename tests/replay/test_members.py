@@ -16,17 +16,11 @@ from tests.support.log_builder import (
     Draft,
     ElectionLog,
     Sealer,
-    election_log,
     records_of,
     sign_note,
     sign_point,
 )
 from tests.support.registrar import MemoryCluster
-
-
-@pytest.fixture(scope="module")
-def log() -> ElectionLog:
-    return election_log()
 
 
 def findings(records: list[Record]) -> list[tuple[str, str, int]]:

@@ -27,14 +27,9 @@ from ballot.replay.export import (
 )
 from ballot.replay.rebuild import rebuild_in_memory
 from ballot.replay.rebuild_database import NotFresh, rebuild
-from tests.support.log_builder import ElectionLog, election_log
+from tests.support.log_builder import ElectionLog
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def log() -> ElectionLog:
-    return election_log()
 
 
 @pytest.fixture(scope="module")

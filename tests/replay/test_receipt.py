@@ -6,30 +6,15 @@ from dataclasses import replace
 import pytest
 
 from ballot.ledger import receipt as receipts
-from ballot.ledger.entry import Entry, parse
+from ballot.ledger.entry import Entry
 from ballot.ledger.frame import frame
 from ballot.ledger.receipt import ReceiptError
 from ballot.replay.export import Record
 from ballot.replay.receipt import check_in_export, check_receipt, pinned
 from tests.support.attacks import dropped, fork
-from tests.support.log_builder import ElectionLog, election_log, sign_note
+from tests.support.log_builder import ElectionLog, sign_note
 
 Remake = Callable[[receipts.Receipt], receipts.Receipt]
-
-
-@pytest.fixture(scope="module")
-def log() -> ElectionLog:
-    return election_log()
-
-
-@pytest.fixture(scope="module")
-def genesis(log: ElectionLog) -> Entry:
-    return parse(log.entries[0].header, log.entries[0].public)
-
-
-@pytest.fixture(scope="module")
-def place(log: ElectionLog) -> int:
-    return log.find("BallotCast")
 
 
 @pytest.fixture(scope="module")

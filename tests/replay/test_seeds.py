@@ -24,13 +24,8 @@ from ballot.voting.tally import BadSeed, Opener, count_document, open_board, see
 from tests.support.attacks import edit
 from tests.support.insiders import Make, all_seeds_wrong, called_invalid, first_valid, invalid_seeded, one_seed
 from tests.support.insiders import seeds_of as published
-from tests.support.log_builder import ElectionLog, election_log, seal_drafts
+from tests.support.log_builder import ElectionLog, seal_drafts
 from tests.voting.test_tally import eid_of, long_key
-
-
-@pytest.fixture(scope="module")
-def log() -> ElectionLog:
-    return election_log()
 
 
 def run(records: list[Record], **options: Any) -> Report:

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterable
 
 import msgpack
-import pytest
 
 from ballot.ledger.entry import Entry, parse
 from ballot.ledger.frame import frame
@@ -12,12 +11,7 @@ from ballot.projections.digest import PUBLIC_TABLES, RowValues, digest_rows, row
 from ballot.replay.rebuild import rebuild_in_memory
 from ballot.replay.state import PublicState
 from ballot.voting.tables import TABLES
-from tests.support.log_builder import ELECTION, VOTERS, ElectionLog, election_log, seal_drafts
-
-
-@pytest.fixture(scope="module")
-def log() -> ElectionLog:
-    return election_log()
+from tests.support.log_builder import ELECTION, VOTERS, ElectionLog, seal_drafts
 
 
 def state_of(entries: Iterable[Entry]) -> PublicState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ballot.client.account import Account
@@ -124,3 +124,13 @@ class Town:
                     return node.number
             await asyncio.sleep(0.05)
         raise AssertionError("no leader within ten seconds")
+
+
+def running_town(**settings: str) -> Iterator[Town]:
+    """A town on a cluster of its own, with these settings on every node; to be made a fixture."""
+    town = Town(Cluster.temporary(settings={"BALLOT_AUTH_PER_CLIENT": "0", **settings}))
+    try:
+        town.start()
+        yield town
+    finally:
+        town.stop()
