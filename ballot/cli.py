@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from . import __version__
-from .config import ConfigError, Settings, read_settings
+from .cli_settings import settings_or_exit
+from .config import ConfigError
 from .drill_cli import drill
 from .logs import configure
 from .operator_cli import operator
@@ -29,13 +30,6 @@ DATA_HELP = "Where keys, databases and logs of the cluster are kept."
 def default_folder() -> Path:
     """PostgreSQL refuses to run as root, and another user could not enter root's home."""
     return Path("/var/lib/ballot") if os.geteuid() == 0 else Path.home() / ".local" / "share" / "ballot"
-
-
-def _settings() -> Settings:
-    try:
-        return read_settings()
-    except ConfigError as error:
-        raise click.ClickException(f"{error}. See `ballot node --help`.") from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -125,7 +119,7 @@ def migrate() -> None:
     from .ledger.migrate import migrate as run
 
     try:
-        done = run(_settings().dsn)
+        done = run(settings_or_exit().dsn)
     except (SchemaTooNew, psycopg.OperationalError) as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(f"applied {name}" for name in done) or "nothing to do")
@@ -148,7 +142,7 @@ def node(context: click.Context) -> None:
     from .ledger.migrate import SchemaTooNew, SchemaTooOld
     from .run import prepare_database, run_node
 
-    settings = _settings()
+    settings = settings_or_exit()
     configure(settings.log_level, node=settings.node)
     try:
         prepare_database(settings)
@@ -172,7 +166,7 @@ def node_add(record: Path, address: str, wait: float) -> None:
     from .operator import OperatorError, add_node
 
     try:
-        asyncio.run(add_node(_settings(), load_record(record), address, wait, click.echo))
+        asyncio.run(add_node(settings_or_exit(), load_record(record), address, wait, click.echo))
     except (KeysError, OperatorError, Unavailable) as error:
         raise click.ClickException(str(error)) from error
 
@@ -189,7 +183,7 @@ def node_rotate(record: Path) -> None:
     from .operator import OperatorError, rotate_node
 
     try:
-        index = asyncio.run(rotate_node(_settings(), load_record(record)))
+        index = asyncio.run(rotate_node(settings_or_exit(), load_record(record)))
     except (KeysError, OperatorError, Unavailable) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"the new keys are in force from entry {index} on")
@@ -203,7 +197,7 @@ def node_remove(number: int) -> None:
     from .operator import OperatorError, remove_node
 
     try:
-        index = asyncio.run(remove_node(_settings(), number))
+        index = asyncio.run(remove_node(settings_or_exit(), number))
     except (OperatorError, Unavailable) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"node {number} is no longer a member, entry {index}; stop it")
@@ -241,7 +235,7 @@ def node_recover(confirmed: bool, force: bool, restored: bool) -> None:
     from .ledger.vault import VaultError
     from .recover import recover
 
-    settings = _settings()
+    settings = settings_or_exit()
 
     def confirm(lines: Sequence[str]) -> bool:
         click.echo("\n".join(lines))
@@ -264,7 +258,7 @@ def serve() -> None:
     """Run a whole node: its ledger process and its HTTP server (BALLOT_HTTP). Ends when either ends."""
     from .serve import serve as run
 
-    sys.exit(run(_settings()))
+    sys.exit(run(settings_or_exit()))
 
 
 @main.command()

@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from .config import ConfigError, read_settings
+from .cli_settings import settings_or_exit
 from .drilling import run_drills
 from .drills.record import Report, Step
 from .drills.runner import DRILLS, ElectionRunning
@@ -34,10 +34,7 @@ def drill(names: tuple[str, ...], force: bool, gently: bool, as_json: bool) -> N
     chosen = list(DRILLS) if "all" in names else list(names)
     if unknown := [name for name in chosen if name not in DRILLS]:
         raise click.ClickException(f"there is no drill {unknown[0]}; the drills are {', '.join(DRILLS)}")
-    try:
-        settings = read_settings()
-    except ConfigError as error:
-        raise click.ClickException(f"{error}. See `ballot node --help`.") from error
+    settings = settings_or_exit()
     if not settings.drills:
         raise click.ClickException("drills are not enabled on this node: set BALLOT_DRILLS=1 on all nodes")
     configure("error", node=settings.node)

@@ -7,18 +7,11 @@ from typing import BinaryIO
 
 import click
 
-from .config import ConfigError, Settings, read_settings
+from .cli_settings import settings_or_exit
 
 MOST_MESSAGE = 1 << 20
 
 role_argument = click.argument("role", type=click.Choice(["admin", "organiser", "trustee"]))
-
-
-def _settings() -> Settings:
-    try:
-        return read_settings()
-    except ConfigError as error:
-        raise click.ClickException(f"{error}. See `ballot node --help`.") from error
 
 
 @click.group()
@@ -48,7 +41,7 @@ def _change_role(email: str, role: str, *, grant: bool) -> None:
     from .operator import OperatorError, change_role
 
     try:
-        asyncio.run(change_role(_settings(), email, role, grant=grant))
+        asyncio.run(change_role(settings_or_exit(), email, role, grant=grant))
     except OperatorError as error:
         raise click.ClickException(str(error)) from error
 
@@ -66,7 +59,7 @@ def operator_bounce(message: BinaryIO) -> None:
     from .operator import OperatorError, record_bounce
 
     try:
-        index = asyncio.run(record_bounce(_settings(), read_bounce(message.read(MOST_MESSAGE))))
+        index = asyncio.run(record_bounce(settings_or_exit(), read_bounce(message.read(MOST_MESSAGE))))
     except NoBounce as error:
         click.echo(f"nothing noted: {error}")
     except (OperatorError, Unavailable) as error:

@@ -123,8 +123,7 @@ class DiagResource:
 
     async def require_admin(self, req: Request) -> bytes:
         user = self.services.user(req)
-        async with self.services.reading() as connection:
-            await self.services.require_role(connection, user, "admin")
+        await self.services.require_role(user, "admin")
         return user
 
 

@@ -197,8 +197,7 @@ class Elections(_ElectionResource):
         user = self._services.user(req)
         body = await read_json(req, DraftBody, self._limit)
         draft = encode_draft(draft_of(body))
-        async with self._services.reading() as connection:
-            await self._services.require_role(connection, user, "organiser")
+        await self._services.require_role(user, "organiser")
         election = derive_id(req, user)
         recorded = await self._services.submit(c.DraftElection(election, user, draft))
         _refuse_other_draft(recorded, draft)

@@ -88,7 +88,6 @@ class EraseUser(_Erasure):
     async def on_post(self, req: Request, resp: Response, user: bytes) -> None:
         """As when the users do it themselves; also for voters who never had an account."""
         by = self._services.user(req)
-        async with self._services.reading() as connection:
-            await self._services.require_role(connection, by, "admin")
+        await self._services.require_role(by, "admin")
         await self._erase(req, user, by)
         resp.status = 204

@@ -20,12 +20,9 @@ class RoleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Text
 
 
-class Granted(msgspec.Struct, frozen=True):
-    user_id: B64
-    role: str
+class UserRole(msgspec.Struct, frozen=True):
+    """What was given or taken away."""
 
-
-class Withdrawn(msgspec.Struct, frozen=True):
     user_id: B64
     role: str
 
@@ -38,7 +35,7 @@ class Roles:
         "grantRole",
         "Give a user a role",
         "admin",
-        {200: Granted},
+        {200: UserRole},
         "UnknownRole UnknownUser MalformedCommand",
         body=RoleBody,
         appends=True,
@@ -46,10 +43,9 @@ class Roles:
     async def on_post(self, req: Request, resp: Response, user: bytes) -> None:
         by = self._services.user(req)
         body = await read_json(req, RoleBody, self._services.settings.max_body)
-        async with self._services.reading() as connection:
-            await self._services.require_role(connection, by, "admin")
+        await self._services.require_role(by, "admin")
         await self._services.submit(c.GrantRole(derive_id(req, by, body.role), user, body.role, by))
-        answer(resp, Granted(B64(user), body.role))
+        answer(resp, UserRole(B64(user), body.role))
 
 
 class Role:
@@ -60,13 +56,12 @@ class Role:
         "withdrawRole",
         "Take a role away",
         "admin",
-        {200: Withdrawn},
+        {200: UserRole},
         "RoleNotHeld MalformedCommand",
     )
     async def on_delete(self, req: Request, resp: Response, user: bytes, role: str) -> None:
         """It counts from the next request on: roles are read each time, and no token carries them."""
         by = self._services.user(req)
-        async with self._services.reading() as connection:
-            await self._services.require_role(connection, by, "admin")
+        await self._services.require_role(by, "admin")
         await self._services.submit(c.WithdrawRole(secrets.token_bytes(16), user, role, by))
-        answer(resp, Withdrawn(B64(user), role))
+        answer(resp, UserRole(B64(user), role))

@@ -84,9 +84,11 @@ class Services:
         req.context.user = user
         return user
 
-    async def require_role(self, connection: AsyncConnection[Any], user: bytes, role: str) -> None:
+    async def require_role(self, user: bytes, role: str) -> None:
         """Raises Refused(RoleMissing). Roles are read each time, so taking one away needs no new token."""
-        if role not in await queries.roles(connection, user):
+        async with self.reading() as connection:
+            held = await queries.roles(connection, user)
+        if role not in held:
             raise Refused("RoleMissing", f"this needs the role {role}")
 
 

@@ -260,10 +260,7 @@ class KeyRelease:
         services = self._services
         user = services.user(req)
         body = await read_json(req, ReleaseBody, services.settings.max_body)
-        async with services.reading() as connection:
-            row = (await seen_election(connection, election, user)).election
-            trustees = (await rows.of(connection, [election]))[election]
-            applied = await queries.applied(connection)
+        row, trustees, applied = await self._state(election, user)
         if row.eid is None or not row.published_at:
             raise Refused("NotPublished", "keys are released after the board is published")
         number = await _check_key(body, row.eid, trustees)
@@ -271,11 +268,16 @@ class KeyRelease:
         p, q, root, signature = map(bytes, (body.p, body.q, body.root, body.signature))
         command = c.ReleaseTrusteeKey(election, number, p, q, body.size, root, signature)
         recorded = await services.submit(command)
-        async with services.reading() as connection:
-            row = (await seen_election(connection, election, user)).election
-            trustees = (await rows.of(connection, [election]))[election]
+        row, trustees, _ = await self._state(election, user)
         missing = KeyState.of(row.status, decode_draft(row.draft), trustees).missing
         answer(resp, ReleasedView(number, recorded.index, missing), 201 if recorded.new else 200)
+
+    async def _state(self, election: bytes, user: bytes) -> tuple[queries.Election, list[rows.Trustee], int]:
+        """The election, its trustees, and the applied index. Raises Refused(UnknownElection)."""
+        async with self._services.reading() as connection:
+            row = (await seen_election(connection, election, user)).election
+            trustees = (await rows.of(connection, [election]))[election]
+            return row, trustees, await queries.applied(connection)
 
     async def _check_point(self, body: ReleaseBody, published_at: int, applied: int) -> None:
         """The tree that was signed has the whole board in it and is this log's."""

@@ -14,19 +14,18 @@ from .private import PrivateReader
 
 Connection = AsyncConnection[Any]
 
+
 # The kinds are written out: only so does PostgreSQL see that its indexes hold these few entries.
-_PEOPLE = """
+def _parts_of(kinds: str) -> str:
+    return f"""
 select entry.index, kind, public from ledger_entry as entry join ledger_private using (index)
-where kind in ('UserRegistered', 'PasswordChanged') and position(%b in public) > 0
+where {kinds} and position(%b in public) > 0
   and entry.index <= (select index from ledger_applied) order by entry.index"""
-_INVITED = """
-select entry.index, kind, public from ledger_entry as entry join ledger_private using (index)
-where kind = 'TrusteeInvited' and position(%b in public) > 0
-  and entry.index <= (select index from ledger_applied) order by entry.index"""
-_MAIL = """
-select entry.index, kind, public from ledger_entry as entry join ledger_private using (index)
-where kind in ('MailClaimed', 'MailReported', 'MailBounced') and position(%b in public) > 0
-  and entry.index <= (select index from ledger_applied) order by entry.index"""
+
+
+_PEOPLE = _parts_of("kind in ('UserRegistered', 'PasswordChanged')")
+_INVITED = _parts_of("kind = 'TrusteeInvited'")
+_MAIL = _parts_of("kind in ('MailClaimed', 'MailReported', 'MailBounced')")
 _ROLLS = """
 select roll.election, roll.added_at, entry.kind from roll left join ledger_entry as entry on entry.index = added_at
 where voter = %b order by roll.election"""

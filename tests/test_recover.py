@@ -34,7 +34,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
                 raise outcome
             return genesis() if confirm([f"the plan, force {force}"]) else None
 
-        monkeypatch.setattr("ballot.cli._settings", settings)
+        monkeypatch.setattr("ballot.cli.settings_or_exit", settings)
         monkeypatch.setattr("ballot.recover.recover", recover)
         return CliRunner().invoke(main, ["node", "recover", *arguments], input=typed)
 
