@@ -58,7 +58,7 @@ class Casters:
         self.answered: list[float] = []
 
     async def run(self, seconds: float) -> None:
-        """Spreads the first casts over the time; whatever has no answer by then is cast again until it has one."""
+        """Spreads the first casts over the time; what then is not cast, or has no answer, is cast until it has one."""
         self._begun, self._seconds = time.monotonic(), seconds
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
@@ -82,7 +82,7 @@ class Casters:
     # -- one client
 
     async def _cast_on(self) -> None:
-        while (elapsed := time.monotonic() - self._begun) < self._seconds:
+        while (elapsed := time.monotonic() - self._begun) < self._seconds or self._fresh:
             due = len(self._papers) * elapsed / (0.9 * self._seconds)
             if self._fresh and len(self._papers) - len(self._fresh) < due:
                 await self._first_cast(self._fresh.pop())
