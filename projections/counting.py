@@ -7,17 +7,16 @@ Votes stay in that process. What comes back is what is published: the seeds, and
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
-from multiprocessing import get_context, parent_process
-from threading import Thread
+from multiprocessing import get_context
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from ..ledger import rsa
+from ..ledger.child import end_with_parent
 from ..voting.definition import ElectionDefinition, decode_definition, election_id
 from ..voting.tally import Count, open_board, seeds_of
 
@@ -66,18 +65,6 @@ class BoardCounter:
 # -- in that process
 
 _running: Count | None = None
-
-
-def end_with_parent() -> None:
-    """Ends this process when the one that started it is gone: by itself it would wait for ever for work."""
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
 
 
 def begin(definition: bytes) -> None:

@@ -23,13 +23,13 @@ def issued(scene: Scene, index: int, event: e.CredentialIssued) -> None:
         return
     if election.status != "open":
         scene.find(Level.BALLOTS, "IssuedOutsideElection", index, f"the election is {election.status}")
-    if event.voter in election.issued:
-        scene.find(Level.BALLOTS, "IssuedTwice", index, f"voter {event.voter.hex()} had a credential already")
+    weight = election.roll.get(event.voter)
+    if election.issued.add(event.voter):
+        election.issued_for[weight or 0] += 1
     else:
-        election.issued_for[election.roll.get(event.voter) or 0] += 1
-    election.issued.add(event.voter)
+        scene.find(Level.BALLOTS, "IssuedTwice", index, f"voter {event.voter.hex()} had a credential already")
     election.span("CredentialIssued", index)
-    n, registrar = _requester(scene, index, event), _registrar(scene, index, election, event)
+    n, registrar = _requester(scene, index, event), _registrar(scene, index, election, event.voter, weight)
     request = (event.eid, event.voter, event.identity, event.blinded, event.identity_sig)
     scene.check(index, check_issue, n, registrar, *request, event.blind_sig)
 
@@ -43,11 +43,10 @@ def _requester(scene: Scene, index: int, event: e.CredentialIssued) -> bytes:
     return n
 
 
-def _registrar(scene: Scene, index: int, election: Election, event: e.CredentialIssued) -> bytes:
+def _registrar(scene: Scene, index: int, election: Election, voter: bytes, weight: int | None) -> bytes:
     """The key that signs for the voter's weight; empty, with a finding, when there is none."""
-    weight = election.roll.get(event.voter)
     if weight is None:
-        scene.find(Level.BALLOTS, "NotOnRoll", index, f"voter {event.voter.hex()} is not on the roll")
+        scene.find(Level.BALLOTS, "NotOnRoll", index, f"voter {voter.hex()} is not on the roll")
         return b""
     if weight not in election.registrars:
         scene.find(Level.BALLOTS, "NoRegistrar", index, f"no registrar key for weight {weight}")
@@ -143,7 +142,7 @@ def published(scene: Scene, index: int, event: e.BallotsPublished) -> None:
         if of_epoch:
             scene.find(Level.BALLOTS, "PublishedWrongly", index, "an epoch that ended before the close is not the last")
         election.status, election.published_at = "published", index
-        election.unspent = sum(bid not in election.spent for bid in election.claimed)
+        election.unspent = sum(bid not in election.spent for bid, _ in election.claimants())
         check_minted(scene, index, election)
 
 
@@ -175,9 +174,8 @@ def _put_on_board(scene: Scene, index: int, election: Election, body: bytes) -> 
         return
     if ballot.eid != election.eid:
         scene.find(Level.BALLOTS, "WrongElection", index, f"ballot {name.hex()} is for another election")
-    if ballot.bid in election.spent:
+    if not election.spent.add(ballot.bid):
         scene.find(Level.BALLOTS, "BallotKeyReused", index, f"ballot {name.hex()} has the key of another")
-    election.spent.add(ballot.bid)
     scene.check(index, check_ballot, election.document, election.eid, body)
 
 
@@ -196,15 +194,15 @@ def unused(scene: Scene, index: int, event: e.CredentialUnused) -> None:
     if not election.closed:
         scene.find(Level.BALLOTS, "ClaimedTooEarly", index, f"the election is {election.status}")
     bid = ballot_id(event.bpk)
-    if bid in election.claimed:
+    is_new = election.claim(bid, index)
+    if not is_new:
         scene.find(Level.BALLOTS, "ClaimedTwice", index, "the credential was claimed already")
     if 0 < election.claims_until_us <= scene.time_us:
         scene.find(Level.BALLOTS, "ClaimedTooLate", index, "the time for claims was over")
     values = (event.bpk, event.prefix, event.credential, event.signature)
     scene.check(index, check_unused, election.document, election.eid, *values)
     election.span("CredentialUnused", index)
-    if bid not in election.claimed:
-        election.claimed[bid] = index
+    if is_new:
         election.unspent += bid not in election.spent
         _note_weight(election, event)
     check_minted(scene, index, election)
@@ -220,7 +218,7 @@ def _note_weight(election: Election, event: e.CredentialUnused) -> None:
 
 def finish(scene: Scene, election: Election) -> None:
     """At the end of the log: no credential both cast and claimed."""
-    for bid, index in election.claimed.items():
+    for bid, index in election.claimants():
         if bid in election.spent:
             scene.find(Level.BALLOTS, "ClaimedButCast", index, "a ballot with the credential is on the board")
 

@@ -93,6 +93,7 @@ def tallied(scene: Scene, index: int, event: e.TallyPublished) -> None:
     if election.seeds.count < election.board.count and election.seed_chunks and not election.seeds_ended:
         scene.find(Level.COUNT, "SeedsOutOfOrder", index, "the count comes before the last seeds")
     election.status, election.tally, election.tally_at = "tallied", event.document, index
+    election.spill()
     with suppress(document.DocumentError, KeyError, TypeError, ValueError):
         stated = document.decode(event.document)["ballots"]
         election.stated = int(stated["valid"]), int(stated["invalid"])

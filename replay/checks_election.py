@@ -8,9 +8,9 @@ from ..voting.definition import DefinitionError, ElectionDefinition, decode_defi
 from ..voting.trustee import enrolment_message
 from . import events as e
 from .checks_chain import check_key
-from .compact import Compact
 from .report import Level
 from .scene import Election, Handlers, Scene
+from .table import Table
 from .verify import check_identity_key, check_pss
 
 
@@ -23,7 +23,7 @@ def drafted(scene: Scene, index: int, event: e.ElectionDrafted) -> None:
     if event.election in scene.elections:
         scene.find(Level.BALLOTS, "DraftedTwice", index, f"election {event.election.hex()} exists already")
     else:
-        scene.elections[event.election] = Election(event.election)
+        scene.elections[event.election] = Election(event.election, scene.scratch)
 
 
 def amended(scene: Scene, index: int, event: e.ElectionAmended) -> None:
@@ -36,6 +36,7 @@ def cancelled(scene: Scene, index: int, event: e.ElectionCancelled) -> None:
         if election.closed:
             scene.find(Level.BALLOTS, "CancelledAfterClose", index, "ballots exist that would never be counted")
         election.status = "cancelled"
+        election.spill()
 
 
 def voters_added(scene: Scene, index: int, event: e.VotersAdded) -> None:
@@ -67,7 +68,7 @@ def roll_frozen(scene: Scene, index: int, event: e.RollFrozen) -> None:
     known = sum(_put_on_roll(scene, index, election, leaf) for leaf in event.leaves)
     if not known == len(event.leaves) == len(election.added) == len(election.roll):
         scene.find(Level.BALLOTS, "RollDiffers", index, "the frozen roll is not made of the voters that were added")
-    election.added = Compact()
+    election.added = Table(scene.scratch)
     election.roll_root = event.root
     election.status = "frozen"
 
@@ -82,9 +83,8 @@ def _put_on_roll(scene: Scene, index: int, election: Election, leaf: bytes) -> b
     except FrameError as error:
         scene.find(Level.STRUCTURE, "MalformedEvent", index, f"a leaf of the roll: {error}")
         return False
-    if voter in election.roll:
+    if not election.roll.put(voter, number):
         scene.find(Level.BALLOTS, "VoterTwiceOnRoll", index, f"voter {voter.hex()}")
-    election.roll.put(voter, number)
     return election.added.get(voter) == number
 
 

@@ -23,7 +23,6 @@ checkpoints; any of them will do. `replay.download` does that.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
@@ -59,45 +58,27 @@ class NoCheckpoint(Exception):
     """No majority has signed anything yet: there is nothing that an export could prove."""
 
 
-@dataclass(frozen=True, slots=True)
-class EntryRecord:
+# As they are in the file: arrays with a name in front, which msgspec reads several times as fast as we could.
+class EntryRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="entry"):
     header: bytes
     public: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointRecord:
+class CheckpointRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="checkpoint"):
     note: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class EndRecord:
+class EndRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="end"):
     """`count` entries, of which the last checkpoint covers `size`."""
 
-    count: int
-    size: int
-
-
-Record = EntryRecord | CheckpointRecord | EndRecord
-
-
-# As they are in the file: arrays with a name in front, which msgspec reads several times as fast as we could.
-class _Entry(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag="entry"):
-    header: bytes
-    public: bytes
-
-
-class _Checkpoint(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag="checkpoint"):
-    note: bytes
-
-
-class _End(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag="end"):
     count: Count
     size: Count
 
 
+Record = EntryRecord | CheckpointRecord | EndRecord
+
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(_Entry | _Checkpoint | _End)
+_DECODER: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 
 
 class Readable(Protocol):
@@ -112,13 +93,7 @@ class Writable(Protocol):
 
 def pack(record: Record) -> bytes:
     """One record with its length."""
-    match record:
-        case EntryRecord(header, public):
-            data = _ENCODER.encode(_Entry(header, public))
-        case CheckpointRecord(note):
-            data = _ENCODER.encode(_Checkpoint(note))
-        case EndRecord(count, size):
-            data = _ENCODER.encode(_End(count, size))
+    data = _ENCODER.encode(record)
     return len(data).to_bytes(LENGTH_BYTES, "big") + data
 
 
@@ -158,13 +133,12 @@ def read_export(stream: Readable) -> Iterator[Record]:
         number += 1
         record = read_record(stream, number)
         yield record
-        match record:
-            case EntryRecord():
-                count += 1
-            case CheckpointRecord():
-                covered = count
-            case EndRecord():
-                break
+        if isinstance(record, EntryRecord):
+            count += 1
+        elif isinstance(record, CheckpointRecord):
+            covered = count
+        else:
+            break
     if record != EndRecord(count, covered):
         raise ExportError(number, f"the end says {record.count} entries, {record.size} covered: {count}, {covered}")
     if _read(stream, 1):
@@ -192,14 +166,11 @@ def read_record(stream: Readable, number: int) -> Record:
     if len(data) < length:
         raise CutShort(number, "the record is cut short")
     try:
-        read = _DECODER.decode(data)
+        return _DECODER.decode(data)
     except msgspec.ValidationError as error:
         raise ExportError(number, f"not an entry, a checkpoint or the end: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ExportError(number, f"not msgpack: {error}") from error
-    if isinstance(read, _Entry):
-        return EntryRecord(read.header, read.public)
-    return CheckpointRecord(read.note) if isinstance(read, _Checkpoint) else EndRecord(read.count, read.size)
 
 
 def _read(stream: Readable, size: int) -> bytes:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ..ledger.merkle import TileId, Tree, leaf_hash
-from .spool import Spool
+from .scratch import Scratch, Spool
 
 
 class LogTree:
     """A `Tree` whose complete tiles go to a temporary file instead of being forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Scratch) -> None:
         self._tree = Tree()
-        self._tiles = Spool()
+        self._tiles = Spool(scratch)
         self._places: dict[TileId, int] = {}
 
     @property
@@ -30,6 +30,3 @@ class LogTree:
             for level, number in self._tree.consistency_tiles(size, self._tree.size):
                 self._tree.put_tile(level, number, self._tiles.read(self._places[level, number]))
         return self._tree.root(size)
-
-    def close(self) -> None:
-        self._tiles.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,12 +11,16 @@ from .report import Level
 
 if TYPE_CHECKING:  # Brings half of multiprocessing along, which a small audit never needs.
     from concurrent.futures import Future, ProcessPoolExecutor
+    from ctypes import Array, c_char
 
 BATCH = 256
-# A pool takes about as long to start as this many signatures take to check.
-IN_PROCESS = 4096
-# Batches under way for each worker: enough to keep it busy, few enough to stay small in memory.
-AHEAD = 3
+# Workers take about as long to start as this many signatures to check; until they are there it goes on in this process.
+IN_PROCESS = 1024
+# Batches under way for each worker: enough to keep it busy while the log has nothing to check for a while.
+AHEAD = 24
+# Each batch under way has a place in memory that all processes share: a pipe takes a batch in several parts, and for
+# each part the thread that feeds it must wait for this process's interpreter.
+SLOT_BYTES = 768 << 10
 
 
 class Flaw(NamedTuple):
@@ -41,7 +46,7 @@ class Pool:
         self._workers, self._report = workers, report
         self._executor: ProcessPoolExecutor | None = None
         self._batch: list[tuple[int, Job]] = []
-        self._running: deque[tuple[list[int], Future[Found]]] = deque()
+        self._running: deque[tuple[list[int], int, Future[Found]]] = deque()
         self._done = 0
 
     def submit(self, index: int, check: Check, *arguments: Any) -> None:
@@ -65,7 +70,7 @@ class Pool:
         ahead: deque[Future[Any]] = deque()
         for values in arguments:
             ahead.append(executor.submit(function, *values))
-            if len(ahead) > AHEAD * self._workers:
+            if len(ahead) > 3 * self._workers:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
@@ -81,32 +86,74 @@ class Pool:
         jobs = [job for _, job in self._batch]
         self._batch = []
         self._done += len(jobs)
-        if self._workers == 1 or self._done <= IN_PROCESS:
+        if self._workers == 1 or self._done <= IN_PROCESS or not self._is_ready():
             self._tell(indexes, run_jobs(jobs))
-            return
-        self._running.append((indexes, self._start().submit(run_jobs, jobs)))
-        if len(self._running) > AHEAD * self._workers:
+        else:
+            self._running.append((indexes, *self._hand_over(jobs)))
+
+    def _hand_over(self, jobs: list[Job]) -> tuple[int, Future[Found]]:
+        """(slot, result) of a batch that a worker makes; the slot is -1 for one that fits none."""
+        executor = self._start()
+        if not self._free:
             self._collect()
+        data = pickle.dumps(jobs)
+        if len(data) > SLOT_BYTES:
+            return -1, executor.submit(run_jobs, jobs)
+        slot = self._free.pop()
+        memoryview(self._slots).cast("B")[slot * SLOT_BYTES : slot * SLOT_BYTES + len(data)] = data
+        return slot, executor.submit(run_slot, slot, len(data))
 
     def _collect(self) -> None:
-        indexes, future = self._running.popleft()
+        indexes, slot, future = self._running.popleft()
         self._tell(indexes, future.result())
+        if slot >= 0:
+            self._free.append(slot)
 
     def _tell(self, indexes: Sequence[int], found: Found) -> None:
         for number, flaws in found:
             for flaw in flaws:
                 self._report(indexes[number], flaw)
 
+    def _is_ready(self) -> bool:
+        """Whether a worker has started; the first call starts them."""
+        self._start()
+        return bool(self._running) or self._hello.done()
+
     def _start(self) -> ProcessPoolExecutor:
         if self._executor is None:
             from concurrent.futures import ProcessPoolExecutor
             from multiprocessing import get_context
+            from multiprocessing.sharedctypes import RawArray
 
             # A fresh interpreter each: forking a process with threads (a progress bar has one) can deadlock.
-            self._executor = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
+            context, count = get_context("spawn"), AHEAD * self._workers
+            self._slots = RawArray("c", count * SLOT_BYTES)
+            self._free = list(range(count))
+            self._executor = ProcessPoolExecutor(
+                self._workers, mp_context=context, initializer=begin, initargs=(self._slots,)
+            )
+            self._hello = self._executor.submit(run_jobs, [])
         return self._executor
 
 
+# -- in a worker
+
+_slots: memoryview | None = None
+
+
+def begin(slots: Array[c_char]) -> None:
+    from ..ledger.child import end_with_parent
+
+    global _slots
+    _slots = memoryview(slots).cast("B")
+    end_with_parent()
+
+
+def run_slot(slot: int, size: int) -> Found:
+    """The jobs in a slot of the shared memory."""
+    assert _slots is not None
+    return run_jobs(pickle.loads(_slots[slot * SLOT_BYTES : slot * SLOT_BYTES + size]))
+
+
 def run_jobs(jobs: Sequence[Job]) -> Found:
-    """In a worker."""
     return [(number, flaws) for number, (check, arguments) in enumerate(jobs) if (flaws := check(*arguments))]

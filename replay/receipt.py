@@ -23,6 +23,7 @@ from .checks_chain import read_header
 from .consistency import Older, RootAt, check_older
 from .export import EntryRecord, Record
 from .logtree import LogTree
+from .scratch import Scratch
 from .succession import Follower
 
 
@@ -86,7 +87,7 @@ def check_in_export(
                 reading.take(record)
         return _check(receipt, reading.succession(), body, older, reading.tree.root)
     finally:
-        reading.tree.close()
+        reading.scratch.close()
 
 
 class _Reading:
@@ -97,7 +98,8 @@ class _Reading:
     ) -> None:
         self._receipt, self._checkpoint, self._pinned = receipt, checkpoint, genesis_hash
         self._accepted = accepted
-        self.tree = LogTree()
+        self.scratch = Scratch()
+        self.tree = LogTree(self.scratch)
         self._members: Follower | None = None
         self._differs = False
         self._recoveries: list[tuple[int, Membership]] = []

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 from ..ledger.membership import Membership
 from ..voting.definition import ElectionDefinition
 from ..voting.fold import key_hash
-from .compact import Compact
 from .events import Event
 from .logtree import LogTree
 from .pool import Check, Flaw, Pool
 from .report import Findings, Level, Minting, Recovered
+from .scratch import Scratch, Spool
 from .series import Series
-from .spool import Spool
+from .table import Table
 
 HASH_BYTES, PLACE_BYTES = 32, 8
 
@@ -31,44 +31,46 @@ class Election:
     of ballot keys on the board, `claimed` those claimed as unused. `epoch` is the one that is published next,
     `epoch_at` the entry that ended it, if any. `board` and `seeds` keep what the count needs.
 
-    `claims_until_us` is when claims end, 0 where they never do; `unspent` counts claims whose key is not on the board,
-    `claimed_weights` by weight. `seed_places` are (first ballot, entry) of each chunk of seeds, `stated` the valid and
-    invalid ballots of the published count, `attested` node to digest, `attested_at` node to entry. `spans` has for a
-    kind of entry (first index, last index, how many).
+    `claims_until_us` is when claims end, 0 where they never do; `claims` keeps them in order, `unspent` counts those
+    whose key is not on the board, `claimed_weights` all by weight. `seed_places` has (first ballot, entry) of every chunk
+    of seeds, `stated` the valid and invalid ballots of the published count, `attested` node to digest, `attested_at`
+    node to entry. `spans` has for a kind of entry (first index, last index, how many).
     """
 
     election: bytes
+    scratch: InitVar[Scratch]
     status: str = "draft"
     eid: bytes = b""
     definition: ElectionDefinition | None = None
     document: bytes = b""
     registrars: dict[int, bytes] = field(default_factory=dict)
-    added: Compact = field(default_factory=Compact)
-    roll: Compact = field(default_factory=Compact)
+    added: Table = field(init=False)
+    roll: Table = field(init=False)
     roll_root: bytes = b""
     invited: dict[bytes, str] = field(default_factory=dict)
     enrolments: int = 0
     trustees: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
-    issued: Compact = field(default_factory=Compact)
+    issued: Table = field(init=False)
     issued_for: Counter[int] = field(default_factory=Counter)
     casts: int = 0
     chunks: int = 0
     last_name: bytes = b""
-    spent: Compact = field(default_factory=Compact)
-    board: Spool = field(default_factory=Spool)
+    spent: Table = field(init=False)
+    board: Spool = field(init=False)
     published_at: int = 0
     epoch: int = 0
     epoch_at: int = 0
     epoch_casts: int = 0
     epoch_begun: bool = False
     epoch_since_us: int = 0
-    claimed: dict[bytes, int] = field(default_factory=dict)
+    claimed: Table = field(init=False)
+    claims: Spool = field(init=False)
     claims_until_us: int = 0
     unspent: int = 0
     claimed_weights: Counter[int] = field(default_factory=Counter)
     released: dict[int, tuple[int, int]] = field(default_factory=dict)
     seed_chunks: int = 0
-    seeds: Spool = field(default_factory=Spool)
+    seeds: Spool = field(init=False)
     seed_places: list[tuple[int, int]] = field(default_factory=list)
     seeds_ended: bool = False
     tally: bytes = b""
@@ -80,6 +82,10 @@ class Election:
     minting: Minting | None = None
     series: Series = field(default_factory=Series)
 
+    def __post_init__(self, scratch: Scratch) -> None:
+        self.added, self.roll, self.issued, self.spent, self.claimed = (Table(scratch) for _ in range(5))
+        self.board, self.seeds, self.claims = (Spool(scratch) for _ in range(3))
+
     @property
     def closed(self) -> bool:
         return self.status in ("closed", "published", "tallied")
@@ -89,9 +95,22 @@ class Election:
         first, _, count = self.spans.get(kind, (index, 0, 0))
         self.spans[kind] = (first, index, count + 1)
 
-    def close(self) -> None:
-        self.board.close()
-        self.seeds.close()
+    def spill(self) -> None:
+        """Frees the memory, once little more can happen."""
+        for kept in (self.added, self.roll, self.issued, self.spent, self.board, self.seeds):
+            kept.spill()
+
+    def claim(self, bid: bytes, index: int) -> bool:
+        """The credential of this ballot key was never cast, entry `index` says; False when one said so before."""
+        is_new = self.claimed.add(bid)
+        if is_new:
+            self.claims.append(bid + index.to_bytes(PLACE_BYTES, "big"))
+        return is_new
+
+    def claimants(self) -> Iterator[tuple[bytes, int]]:
+        """(ballot key id, entry) of all claims, in order."""
+        for kept in self.claims:
+            yield kept[:HASH_BYTES], int.from_bytes(kept[HASH_BYTES:], "big")
 
 
 @dataclass
@@ -104,7 +123,8 @@ class Scene:
     findings: Findings
     pool: Pool
     deep: bool = True
-    tree: LogTree = field(default_factory=LogTree)
+    scratch: Scratch = field(default_factory=Scratch)
+    tree: LogTree = field(init=False)
     membership: Membership | None = None
     genesis: bytes = b""
     time_us: int = 0
@@ -112,9 +132,10 @@ class Scene:
     recoveries: list[Recovered] = field(default_factory=list)
     owners: dict[bytes, str] = field(default_factory=dict)
     touched: set[bytes] = field(default_factory=set)
-    _moduli: Spool = field(default_factory=Spool)
-    _identities: Compact = field(default_factory=Compact)
-    _identity_keys: Compact = field(default_factory=Compact)
+
+    def __post_init__(self) -> None:
+        self.tree, self._moduli = LogTree(self.scratch), Spool(self.scratch)
+        self._identities, self._identity_keys = Table(self.scratch), Table(self.scratch)
 
     def find(self, level: Level, name: str, index: int, detail: str) -> None:
         self.findings.add(level, name, index, detail)
@@ -177,10 +198,7 @@ class Scene:
             self.find(Level.SIGNATURES, "KeyReused", index, f"the key of {owner} is that of {known}")
 
     def close(self) -> None:
-        self.tree.close()
-        self._moduli.close()
-        for election in self.elections.values():
-            election.close()
+        self.scratch.close()
 
 
 Handler = Callable[[Scene, int, Any], None]

@@ -8,7 +8,8 @@ name   = SHA-256(body), the ballot's name and its place on the board
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+
+import msgspec
 
 from ..ledger.frame import FrameError, frame, parse_frame, u32
 from ..ledger.rsa import BadSignature, verify, verify_once
@@ -25,8 +26,7 @@ class BallotError(ValueError):
         self.name = name
 
 
-@dataclass(frozen=True)
-class Ballot:
+class Ballot(msgspec.Struct, frozen=True):
     """A cast ballot, parsed. Nothing is verified yet."""
 
     body: bytes

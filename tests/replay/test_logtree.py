@@ -5,13 +5,14 @@ import pytest
 from ballot.ledger.merkle import Tree
 from ballot.ledger.proof import ProofError, leaf_hash
 from ballot.replay.logtree import LogTree
-from ballot.replay.spool import Spool
+from ballot.replay.scratch import Scratch
 
 LEAVES = 9000  # More than the 8,192 of which a tree keeps the tiles.
 
 
 def test_a_root_of_long_ago_is_found() -> None:
-    kept, plain, roots = LogTree(), Tree(), {}
+    scratch = Scratch()
+    kept, plain, roots = LogTree(scratch), Tree(), {}
     for number in range(1, LEAVES + 1):
         header = b"%d" % number
         kept.append(header)
@@ -22,17 +23,4 @@ def test_a_root_of_long_ago_is_found() -> None:
     assert kept.root() == roots[LEAVES]
     with pytest.raises(ProofError):
         kept.root(LEAVES + 1)
-    kept.close()
-
-
-def test_a_spool_gives_back_what_it_was_given() -> None:
-    spool = Spool()
-    parts = [b"one", b"", b"three" * 1000]
-    places = [spool.append(part) for part in parts]
-    assert list(spool) == parts and spool.count == 3
-    assert [spool.read(place) for place in places] == parts
-    reading = iter(spool)
-    assert next(reading) == b"one"
-    spool.append(b"four")
-    assert list(reading) == [*parts[1:], b"four"]
-    spool.close()
+    scratch.close()

@@ -87,7 +87,7 @@ def with_field(number: int, change: Callable[[bytes], bytes]) -> Callable[[Entry
     def made(record: EntryRecord) -> EntryRecord:
         fields = parse_frame("entry", record.header, 7)
         fields[number] = change(fields[number])
-        return replace(record, header=frame("entry", *fields))
+        return EntryRecord(frame("entry", *fields), record.public)
 
     return made
 
@@ -311,7 +311,7 @@ FILE: dict[str, Attack] = {
     "two entries change places": Attack("chain", "ChainBroken", reordered, 9),
     "an entry of another ledger is put in": Attack("chain", "ChainBroken", spliced, 10),
     "a payload is altered": Attack(
-        "structure", "MalformedEntry", altered(lambda one: replace(one, public=flipped(one.public))), 10
+        "structure", "MalformedEntry", altered(lambda one: EntryRecord(one.header, flipped(one.public))), 10
     ),
     "a header's time is altered": Attack("chain", "ChainBroken", altered(with_field(2, later)), 11),
     "a header's index is altered": Attack("chain", "ChainBroken", altered(with_field(0, later)), 10),
@@ -323,7 +323,7 @@ FILE: dict[str, Attack] = {
         "structure", "UnknownKind", altered(with_field(3, lambda kind: kind.lower())), 10
     ),
     "a header has a byte too many": Attack(
-        "structure", "MalformedEntry", altered(lambda one: replace(one, header=one.header + b"\0")), 10
+        "structure", "MalformedEntry", altered(lambda one: EntryRecord(one.header + b"\0", one.public)), 10
     ),
     "the last entry is cut off": Attack("chain", "EndNotCovered", tail_cut, 33),
     "the closing record is cut off": Attack("structure", "ExportBreaksOff", lambda log: log.records()[:-1], 34),
