@@ -32,7 +32,7 @@ class Election:
     `epoch_at` the entry that ended it, if any. `board` and `seeds` keep what the count needs.
 
     `claims_until_us` is when claims end, 0 where they never do; `claims` keeps them in order, `unspent` counts those
-    whose key is not on the board, `claimed_weights` all by weight. `seed_places` has (first ballot, entry) of every chunk
+    whose key is not on the board, `claimed_weights` all by weight. `seed_places`: (first ballot, entry) of each chunk
     of seeds, `stated` the valid and invalid ballots of the published count, `attested` node to digest, `attested_at`
     node to entry. `spans` has for a kind of entry (first index, last index, how many).
     """

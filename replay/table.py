@@ -12,6 +12,7 @@ FIRST_SLOTS = 256
 BLOCK_SLOTS = 1024
 _SLOT = struct.Struct("=QQQ")  # mark, the key's last eight bytes, value
 _SLOT_BYTES = _SLOT.size
+_FREE = bytes(_SLOT_BYTES)
 _AT_ONCE = 4 * _SLOT_BYTES
 _WORD = 2**64 - 1
 
@@ -148,20 +149,20 @@ class _Block:
 
     def __init__(self, first: int, size: int) -> None:
         self.first = first
-        self._slots: list[Slot] = [(0, 0, 0)] * size
+        self._slots = [_FREE] * size
 
     def put(self, home: int, one: Slot) -> bool:
         """Into the first free slot from `home` on; False when that is not in this block."""
         slots, slot = self._slots, home - self.first
         while 0 <= slot < len(slots):
-            if not slots[slot][0]:
-                slots[slot] = one
+            if slots[slot] is _FREE:
+                slots[slot] = _SLOT.pack(*one)
                 return True
             slot += 1
         return False
 
     def packed(self) -> bytes:
-        return b"".join(_SLOT.pack(*one) for one in self._slots)
+        return b"".join(self._slots)
 
 
 def _mark(key: bytes) -> tuple[int, int]:

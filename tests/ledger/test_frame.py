@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ballot.ledger import frame as module
 from ballot.ledger.frame import (
     LABEL_PREFIX,
     FrameError,
@@ -44,6 +45,26 @@ def test_parsing_returns_the_fields(kind: str, fields: list[bytes]) -> None:
     encoded = frame(kind, *fields)
     assert parse_frame(kind, encoded, len(fields)) == fields
     assert frame_hash(kind, *fields) == sha256(encoded).digest()
+
+
+@given(st.lists(st.tuples(st.sampled_from(["example", "entry"]), st.binary(max_size=24)), max_size=30))
+def test_what_was_parsed_before_makes_no_difference(cases: list[tuple[str, bytes]]) -> None:
+    """Frames of one size with the lengths of their fields spread differently, or wrong."""
+    made = [frame(kind)[:-4] + b"\0\0\0\2" + body.replace(b"a", b"\0\0\0\3abc") for kind, body in cases]
+    made += [frame(kind, body[:cut], body[cut:]) for kind, body in cases for cut in (0, 1, 2)]
+    one_after_another = [outcome("example", encoded, 2) for encoded in made * 2]
+    alone = []
+    for encoded in made:
+        module._layouts.clear()
+        alone.append(outcome("example", encoded, 2))
+    assert one_after_another == alone * 2
+
+
+def outcome(kind: str, encoded: bytes, count: int) -> list[bytes] | str:
+    try:
+        return parse_frame(kind, encoded, count)
+    except FrameError as error:
+        return str(error)
 
 
 @given(kinds, field_lists, kinds, field_lists)
