@@ -35,6 +35,12 @@ def memory_mib(pid: int) -> tuple[float, float]:
     return int(values["VmRSS"].split()[0]) / 1024, int(values["VmHWM"].split()[0]) / 1024
 
 
+def share_mib(pid: int) -> float:
+    """Resident now, pages that several processes share counted in parts."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
 def own_cpu_s() -> float:
     """Seconds of processor time of this process."""
     used = resource.getrusage(resource.RUSAGE_SELF)

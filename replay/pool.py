@@ -17,10 +17,12 @@ BATCH = 256
 # Workers take about as long to start as this many signatures to check; until they are there it goes on in this process.
 IN_PROCESS = 1024
 # Batches under way for each worker: enough to keep it busy while the log has nothing to check for a while.
-AHEAD = 24
+AHEAD = 16
+# Of the calls of `map`, whose arguments and results are as large as a batch or larger.
+MAP_AHEAD = 3
 # Each batch under way has a place in memory that all processes share: a pipe takes a batch in several parts, and for
 # each part the thread that feeds it must wait for this process's interpreter.
-SLOT_BYTES = 768 << 10
+SLOT_BYTES = 512 << 10
 
 
 class Flaw(NamedTuple):
@@ -70,7 +72,7 @@ class Pool:
         ahead: deque[Future[Any]] = deque()
         for values in arguments:
             ahead.append(executor.submit(function, *values))
-            if len(ahead) > 3 * self._workers:
+            if len(ahead) > MAP_AHEAD * self._workers:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
@@ -92,15 +94,15 @@ class Pool:
             self._running.append((indexes, *self._hand_over(jobs)))
 
     def _hand_over(self, jobs: list[Job]) -> tuple[int, Future[Found]]:
-        """(slot, result) of a batch that a worker makes; the slot is -1 for one that fits none."""
+        """(slot, result) of a batch that a worker makes: where it is in the shared memory, -1 if it fits nowhere."""
         executor = self._start()
-        if not self._free:
+        while not self._free or len(self._running) > AHEAD * self._workers:
             self._collect()
         data = pickle.dumps(jobs)
         if len(data) > SLOT_BYTES:
             return -1, executor.submit(run_jobs, jobs)
         slot = self._free.pop()
-        memoryview(self._slots).cast("B")[slot * SLOT_BYTES : slot * SLOT_BYTES + len(data)] = data
+        memoryview(self._slots).cast("B")[slot : slot + len(data)] = data
         return slot, executor.submit(run_slot, slot, len(data))
 
     def _collect(self) -> None:
@@ -128,7 +130,7 @@ class Pool:
             # A fresh interpreter each: forking a process with threads (a progress bar has one) can deadlock.
             context, count = get_context("spawn"), AHEAD * self._workers
             self._slots = RawArray("c", count * SLOT_BYTES)
-            self._free = list(range(count))
+            self._free = list(range(0, count * SLOT_BYTES, SLOT_BYTES))
             self._executor = ProcessPoolExecutor(
                 self._workers, mp_context=context, initializer=begin, initargs=(self._slots,)
             )
@@ -152,7 +154,7 @@ def begin(slots: Array[c_char]) -> None:
 def run_slot(slot: int, size: int) -> Found:
     """The jobs in a slot of the shared memory."""
     assert _slots is not None
-    return run_jobs(pickle.loads(_slots[slot * SLOT_BYTES : slot * SLOT_BYTES + size]))
+    return run_jobs(pickle.loads(_slots[slot : slot + size]))
 
 
 def run_jobs(jobs: Sequence[Job]) -> Found:

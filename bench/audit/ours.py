@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.processes import memory_mib, with_children
+from bench.processes import share_mib, with_children
 
 SAMPLE_S = 0.1
 
@@ -39,8 +39,8 @@ def _resident(pid: int) -> float:
     total = 0.0
     for one in with_children(pid):
         try:
-            total += memory_mib(one)[0]
-        except (OSError, KeyError):  # It has ended meanwhile.
+            total += share_mib(one)
+        except (OSError, StopIteration):  # It has ended meanwhile.
             continue
     return total
 
