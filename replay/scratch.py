@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import IO
 
 PIECE_BYTES = 64 << 10
@@ -36,9 +36,12 @@ class Scratch:
 
     def write(self, place: int, data: bytes | bytearray) -> None:
         """Raises OSError, as when the disk is full."""
-        written = os.pwrite(self._number, data, place)
-        while written < len(data):
-            written += os.pwrite(self._number, memoryview(data)[written:], place + written)
+        try:
+            written = os.pwrite(self._number, data, place)
+            while written < len(data):
+                written += os.pwrite(self._number, memoryview(data)[written:], place + written)
+        except OSError as error:
+            raise OSError(error.errno, f"temporary file in {gettempdir()} (TMPDIR): {error.strerror}") from error
 
     def close(self) -> None:
         if self._file is not None:
