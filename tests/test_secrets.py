@@ -99,10 +99,13 @@ def test_nothing_from_outside_is_run_or_unpickled() -> None:
                     wrong += [f"{name} {one.name}" for one in names if one.name.split(".")[0] in UNSAFE]
                 case ast.ImportFrom(module=str(module)):
                     wrong += [f"{name} {module}"] if module.split(".")[0] in UNSAFE else []
-    assert wrong == []
+    assert set(wrong) == WITH_A_REASON
 
 
 UNSAFE = {"pickle", "marshal", "shelve", "yaml", "xml", "lxml", "dill"}
+# Batches for workers, in memory without a name that a process shares with those it started: what `multiprocessing`
+# would pickle by itself for its pipe.
+WITH_A_REASON = {"replay/pool.py pickle"}
 
 
 def test_chance_that_matters_comes_from_the_system() -> None:
