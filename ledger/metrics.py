@@ -5,26 +5,41 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from .raft.core import LEADER
-
-if TYPE_CHECKING:
-    from .node import Node
+from .applier import Applier
+from .clock import Clock
+from .desk import Desk
+from .notes import Notes
+from .raft.core import LEADER, RaftCore
+from .settings import NodeSettings
+from .transport import Transport
 
 US = 1_000_000
 # A commit of PostgreSQL: from a disk that lies to one that is about to fail.
 WRITE_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 
+class Measured(Protocol):
+    """The parts of a node that have something to say. Some are there only once it has started."""
+
+    settings: NodeSettings
+    core: RaftCore
+    applier: Applier
+    notes: Notes
+    clock: Clock
+    transport: Transport
+    desk: Desk
+
+
 class NodeMetrics(Collector):
     """What is counted as it happens, and what is read off the node when somebody asks."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Measured) -> None:
         self._node = node
         self._registry = CollectorRegistry(auto_describe=False)
         self.writes = Histogram(
