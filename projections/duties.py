@@ -19,11 +19,11 @@ from psycopg.rows import dict_row
 
 from ..ledger import rsa
 from ..ledger.checkpoint import read_note
-from ..ledger.frame import frame, u32
 from ..ledger.node import Node
 from ..ledger.raft.core import LEADER
 from ..ledger.submit import Unavailable
 from ..voting import commands as c
+from ..voting.attestation import attestation_message
 from ..voting.definition import decode_definition
 from ..voting.trustee import release_message, usable
 from . import publication, trustees
@@ -203,5 +203,5 @@ class Duties:
         node = self._node.settings.node
         if digest != election["tally_digest"]:
             log.error("this node counts otherwise", extra={"election": election["election"].hex()})
-        signature = rsa.sign(self._node.cosigner.keys.rsa, frame("attest", election["eid"], u32(node), digest))
+        signature = rsa.sign(self._node.cosigner.keys.rsa, attestation_message(election["eid"], node, digest))
         await self._submit(c.AttestTally(election["election"], node, digest, signature))

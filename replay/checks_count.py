@@ -10,10 +10,10 @@ from itertools import chain, islice, repeat
 from operator import itemgetter
 from typing import Any
 
-from ..ledger.frame import frame, u32
 from ..ledger.membership import MembershipError
 from ..ledger.proof import ProofError
 from ..voting import document
+from ..voting.attestation import attestation_message
 from ..voting.definition import ElectionDefinition
 from ..voting.tally import Vote, count_document
 from ..voting.trustee import key_problem, release_message
@@ -117,7 +117,7 @@ def attested(scene: Scene, index: int, event: e.TallyAttested) -> None:
     except MembershipError as error:
         scene.find(Level.COUNT, "UnknownNode", index, str(error))
         return
-    message = frame("attest", event.eid, u32(event.node), event.digest)
+    message = attestation_message(event.eid, event.node, event.digest)
     scene.check(index, check_pss, "AttestationSignature", modulus, event.signature, message)
 
 

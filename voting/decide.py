@@ -16,7 +16,7 @@ from .decisions import accounts, board, casting, elections, erasing, mailing, pu
 from .decisions.base import View
 from .envelope import ballot_id
 from .fold import key_hash
-from .tables import Key
+from .tables import IN_FORCE, Key
 from .trustee import product
 
 
@@ -116,7 +116,7 @@ _READS: dict[type[Any], Callable[[Any], list[tuple[str, Key]]]] = {
         ("trustees", (cmd.election, cmd.number)),
         ("released_keys", (cmd.election, cmd.number, product(cmd.p, cmd.q))),
     ],
-    c.AttestTally: lambda cmd: [("attestations", (cmd.election, cmd.node))],
+    c.AttestTally: lambda cmd: [("attestations", (cmd.election, cmd.node)), ("cluster_members", (IN_FORCE,))],
 }
 
 _DECIDE: dict[type[Any], Callable[[View, Any, int], Decision]] = {

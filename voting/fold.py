@@ -13,15 +13,16 @@ from typing import Any
 from msgspec import UNSET
 
 from ..ledger.entry import Entry
+from ..ledger.membership import CONF_KINDS
 from .ballot import BallotError, parse_ballot
 from .definition import decode_definition
 from .envelope import ballot_id
-from .tables import Change, Clear, Put
+from .tables import IN_FORCE, Change, Clear, Put
 from .trustee import product
 
 
 def fold(entry: Entry) -> list[Change]:
-    """The changes that `entry` makes, none for kinds that only concern the ledger itself."""
+    """The changes that `entry` makes, none for kinds that only concern the ledger itself, changes of members aside."""
     handler = _FOLD.get(entry.kind)
     if handler is None:
         return []
@@ -34,6 +35,10 @@ def fold(entry: Entry) -> list[Change]:
 def key_hash(modulus: bytes) -> bytes:
     """H(rsa-key, modulus): how a key is named."""
     return ballot_id(modulus)
+
+
+def _members_changed(entry: Entry, public: dict[str, Any]) -> list[Change]:
+    return [Put("cluster_members", (IN_FORCE,), {"listed": entry.public})]
 
 
 def _user_registered(entry: Entry, public: dict[str, Any]) -> list[Change]:
@@ -318,6 +323,7 @@ def _mail_bounced(entry: Entry, public: dict[str, Any]) -> list[Change]:
 
 
 _FOLD: dict[str, Callable[[Entry, dict[str, Any]], list[Change]]] = {
+    **dict.fromkeys(CONF_KINDS, _members_changed),
     "UserRegistered": _user_registered,
     "PasswordChanged": _password_changed,
     "IdentityKeyEnrolled": _identity_key_enrolled,

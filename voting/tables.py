@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+IN_FORCE = "in force"
+"""The key of the one row of `cluster_members`."""
+
 Key = tuple[Any, ...]
 Row = dict[str, Any]
 
@@ -187,6 +190,8 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             ),
             # From public payloads alone, but no part of the state that is compared: it only counts rows of `roll`.
             _table("memberships", "user_id", public=False, user_id="bytea", rolls="bigint"),
+            # The public payload of the newest membership entry, which is public by itself.
+            _table("cluster_members", "which", public=False, which="text", listed="bytea"),
             _table("roll_tags", "election tag", public=False, election="bytea", tag="bytea", voter="bytea"),
             _table("casts", "eid bid", public=False, eid="bytea", bid="bytea", name="bytea", cast_at="bigint"),
         )

@@ -33,7 +33,7 @@ class Leader:
     def __init__(self, machine: ElectionMachine, connection: Connection) -> None:
         self.machine, self._connection = machine, connection
         self.model = Ledger()
-        self.applied = 1
+        self.applied = 0
 
     async def submit(self, *commands: c.AnyCommand) -> list[Decision]:
         """One batch, decided by both."""
@@ -75,7 +75,9 @@ def lead(dsn: str, work: Callable[[Leader], Awaitable[None]]) -> None:
         await machine.open()
         async with await connect(dsn) as connection:
             try:
-                await work(Leader(machine, connection))
+                leader = Leader(machine, connection)
+                await leader.apply(1)
+                await work(leader)
             finally:
                 await machine.close()
 

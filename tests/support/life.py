@@ -1,6 +1,7 @@
 """A ledger in dictionaries, and every command in the life of an election, for tests of what decides and what folds.
 
-Keys and signatures are made up: who submits a command checks them, consensus does not.
+Keys and signatures are made up: who submits a command checks them, consensus does not. Only attestations are signed
+with real keys of nodes: those the leader checks.
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from ballot.ledger import rsa
 from ballot.ledger.decision import Decision, Draft, Known, Refusal
 from ballot.ledger.entry import Entry
-from ballot.ledger.frame import frame, frame_hash
+from ballot.ledger.frame import frame, frame_hash, u32
 from ballot.voting import commands as c
 from ballot.voting.ballot import BALLOT_KEY_BYTES, CREDENTIAL_BYTES, cast_frame
 from ballot.voting.decide import decide, reads
@@ -31,7 +34,8 @@ from ballot.voting.definition import (
 from ballot.voting.fold import fold
 from ballot.voting.tables import TABLES, Change, Clear, Key, Row, merge
 from ballot.voting.trustee import product
-from tests.support.chain import ORIGIN, chain
+from tests.support.chain import ORIGIN, chain, genesis
+from tests.support.keys import long_key, real_members
 
 OPENS_US = 1_800_000_000_000_000
 CLOSES_US = OPENS_US + 3_600_000_000
@@ -87,8 +91,9 @@ class Ledger:
     """A log whose every entry is applied at once. What is in flight looks the same to a decision."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = chain([])
+        self.entries: list[Entry] = [genesis(real_members(3))]
         self.state = State()
+        self.state.apply(self.entries[0])
 
     def submit(self, command: c.AnyCommand, now_us: int = VOTING_US) -> Decision:
         """Decides on the bytes of the command, as the leader does, and records what comes of it."""
@@ -124,6 +129,12 @@ def name16(text: str) -> bytes:
 def stuff(length: int, *parts: object) -> bytes:
     """Made-up bytes, the same for the same parts."""
     return hashlib.shake_256(repr(parts).encode()).digest(length)
+
+
+@cache
+def attestation(eid: bytes, node: int, digest: bytes, key: int = 1) -> bytes:
+    """With the key that all nodes of `real_members` have, or another; the same each time."""
+    return rsa.sign(long_key(key), frame("attest", eid, u32(node), digest))
 
 
 class Life:
@@ -440,7 +451,8 @@ class Life:
         return c.PublishTally(self.election, b'{"version":1}')
 
     def attest(self, node: int, document: bytes = b'{"version":1}') -> c.AttestTally:
-        return c.AttestTally(self.election, node, hashlib.sha256(document).digest(), stuff(384, "attest", node))
+        digest = hashlib.sha256(document).digest()
+        return c.AttestTally(self.election, node, digest, attestation(self.eid, node, digest))
 
     def ending(self) -> list[c.AnyCommand]:
         """From the close to the last attestation; the last voter claims that its credential was never cast."""

@@ -12,9 +12,9 @@ import ballot.voting.decisions
 from ballot.ledger.decision import Draft
 from ballot.ledger.entry import Entry, encode_map, parse
 from ballot.voting.fold import fold, key_hash
-from ballot.voting.tables import TABLES, Change, Clear, Put
+from ballot.voting.tables import IN_FORCE, TABLES, Change, Clear, Put
 from ballot.voting.trustee import product
-from tests.support.chain import chain, genesis
+from tests.support.chain import chain, genesis, membership
 from tests.support.life import CLOSES_US, EPOCHS, OPENS_US, Ledger, Life, State, stuff
 
 LIFE = Life()
@@ -34,8 +34,8 @@ def whole() -> Ledger:
 
 
 WHOLE = whole()
-COUNTED = {"memberships"}
-"""From public payloads alone, though no part of the public digest: they only count what is in other tables."""
+COUNTED = {"memberships", "cluster_members"}
+"""From public payloads alone, though no part of the public digest: they only say again what is public anyway."""
 KINDS = {entry.kind for entry in WHOLE.entries} - {"Genesis"}
 
 
@@ -117,9 +117,14 @@ def test_a_change_names_only_columns_of_its_table_and_each_row_once(kind: str) -
 
 
 def test_kinds_that_concern_the_ledger_alone_or_are_not_known_change_nothing() -> None:
-    assert fold(genesis()) == []
-    for entry in chain([Draft("TermOpened", encode_map({"node": 1})), Draft("FromTheFuture", encode_map({}))]):
+    for entry in chain([Draft("TermOpened", encode_map({"node": 1})), Draft("FromTheFuture", encode_map({}))])[1:]:
         assert fold(entry) == []
+
+
+def test_of_the_members_the_newest_list_is_known() -> None:
+    removed = chain([Draft("NodeRemoved", encode_map(membership(2).to_fields()))])[1]
+    for entry in (genesis(), removed):
+        assert fold(entry) == [Put("cluster_members", (IN_FORCE,), {"listed": entry.public})]
 
 
 def test_a_command_leaves_its_name_behind() -> None:

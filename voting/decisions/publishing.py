@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from ...ledger.decision import Decision, Known, Refusal
+from ...ledger.entry import decode_map
+from ...ledger.membership import MembershipError, membership_of
+from ...ledger.rsa import BadSignature, verify
 from .. import commands as c
+from ..attestation import attestation_message
+from ..tables import IN_FORCE
 from .base import View, event
 
 
@@ -45,6 +50,22 @@ def attest(view: View, cmd: c.AttestTally, now_us: int) -> Decision:
     attested = view.get("attestations", cmd.election, cmd.node)
     if attested is not None:
         return Known(attested["at"])
+    if refusal := _refuse_signature(view, cmd, election["eid"]):
+        return refusal
     agrees = cmd.digest == election["tally_digest"]
     public = {"election": cmd.election, "eid": election["eid"], "node": cmd.node, "agrees": agrees}
     return event("TallyAttested", public | {"digest": cmd.digest, "signature": cmd.signature})
+
+
+def _refuse_signature(view: View, cmd: c.AttestTally, eid: bytes) -> Refusal | None:
+    """A node attests with the key that it has in the list of members in force."""
+    row = view.get("cluster_members", IN_FORCE)
+    assert row is not None, "a log without a genesis"
+    try:
+        modulus = membership_of(decode_map(row["listed"])).node(cmd.node).rsa
+        verify(modulus, cmd.signature, attestation_message(eid, cmd.node, cmd.digest))
+    except MembershipError as error:
+        return Refusal("UnknownNode", str(error))
+    except BadSignature as error:
+        return Refusal("AttestationSignature", str(error))
+    return None
