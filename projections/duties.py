@@ -44,6 +44,7 @@ where (status = 'scheduled' and opens_us <= %b) or (status = 'open' and closes_u
        and cast_count - coalesce(published, 0) >= ballots)
    or (status = 'open' and ended_at is not null and (begun or cast_count - casts >= ballots))
    or status in ('closed', 'published')
+   or (status = 'cancelled' and erased_at is null and cast_count > 0)
    or (status = 'tallied' and (erased_at is null or not exists (
         select from attestations as done where done.election = elections.election and done.node = %b)))"""
 
@@ -120,7 +121,7 @@ class Duties:
             "select entry.index, casts.cast_at is not null as own from ledger_entry as entry"
             " left join casts on casts.cast_at = entry.index and casts.eid = %b"
             " where entry.kind = 'BallotCast' and entry.index between %b and %b order by entry.index",
-            (election["eid"], election["opened_at"], election["closed_at"]),
+            (election["eid"], election["opened_at"], election["closed_at"] or election["applied"]),
         )
         rows = await cursor.fetchall()
         runs = [[row["index"] for row in run] for own, run in groupby(rows, key=lambda row: row["own"]) if own]

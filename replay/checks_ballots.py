@@ -183,8 +183,8 @@ def erased(scene: Scene, index: int, event: e.PrivateErased) -> None:
     if event.kind != "BallotCast":
         return
     election = scene.election(index, event.election)
-    if election is not None and not election.published_at:
-        scene.find(Level.BALLOTS, "ErasedTooEarly", index, "casts are erased that were not published")
+    if election is not None and not election.published_at and election.status != "cancelled":
+        scene.find(Level.BALLOTS, "ErasedTooEarly", index, "casts are erased that were neither published nor cancelled")
 
 
 def unused(scene: Scene, index: int, event: e.CredentialUnused) -> None:

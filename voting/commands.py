@@ -337,10 +337,11 @@ class CommandError(ValueError):
 def natural_key(command: AnyCommand) -> bytes | None:
     """What a command is known by when it comes again; none for those that the rows they make are known by.
 
-    Its own `command`; for what the cluster does itself, and in parts, the whole content.
+    Its own `command`; the whole content for what the cluster does itself, and in parts, and for a cancellation, whose
+    row the erasure of casts changes once more.
     """
     match command:
-        case EndEpoch() | PublishBallots() | EraseCasts() | PublishSeeds():
+        case EndEpoch() | PublishBallots() | EraseCasts() | PublishSeeds() | CancelElection():
             return frame_hash("command", encode_command(command))
         case _:
             return getattr(command, "command", None)

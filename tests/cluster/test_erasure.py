@@ -93,6 +93,39 @@ def test_a_person_leaves_every_node_and_nobody_else_is_lost(town: Town) -> None:
     town.run(leave())
 
 
+def test_the_casts_of_an_election_cancelled_while_open_leave_every_node(town: Town) -> None:
+    async def cancel() -> None:
+        voters = [await town.voter() for _ in range(2)]
+        over, other = await town.opened(voters), await town.opened(voters)
+        casts: dict[bytes, list[int]] = {}
+        for election in (over, other, over):
+            voter = voters[len(casts.get(election.id, []))]
+            await town.ready_to_cast(voter, election)
+            casts.setdefault(election.id, []).append(int((await voter.cast(election, 0)).json()["index"]))
+        await town.organiser.cancel(over.id)
+        await erased(town, casts[over.id])
+        await town.caught_up()
+        for node in town.cluster.nodes:
+            assert private_parts(node).keys() >= set(casts[other.id]), "an open election keeps its casts"
+        again = await town.organiser.cancel(over.id)
+        assert again["status"] == "cancelled"
+        assert len(await digests(town)) == 1
+        export = (await town.line.send(0, "GET", "/api/ledger/export")).body
+        assert (await asyncio.to_thread(audit, read_export(io.BytesIO(export)), workers=1)).findings == []
+        await town.organiser.cancel(other.id)
+
+    town.run(cancel())
+
+
+async def erased(town: Town, indexes: list[int]) -> None:
+    """Returns when no node holds the private part of any of these entries."""
+    async with asyncio.timeout(30):
+        while True:
+            if not any(private_parts(node).keys() & indexes for node in town.cluster.nodes):
+                return
+            await asyncio.sleep(0.2)
+
+
 async def begin_login(town: Town, account: Account) -> dict[str, str]:
     """A challenge and its code: all that is missing is to send them."""
     fields = {"email": account.email, "password": NEW}

@@ -133,7 +133,8 @@ function putOnBoard(scene, index, election, body) {
 function erased(scene, index, event) {
   if (event.kind !== "BallotCast") return;
   const election = scene.election(index, { election: event.election ?? new Uint8Array() });
-  if (election !== null && !election.publishedAt) scene.find("ballots", "ErasedTooEarly", index, "they are not published");
+  if (election === null || election.publishedAt || election.status === "cancelled") return;
+  scene.find("ballots", "ErasedTooEarly", index, "they are not published");
 }
 
 async function unused(scene, index, event) {

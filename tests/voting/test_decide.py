@@ -470,6 +470,26 @@ def test_casts_are_erased_only_after_they_were_published() -> None:
         refused(made, LIFE.erase(), "NotPublished")
 
 
+def test_the_casts_of_a_cancelled_election_are_erased_too() -> None:
+    made = voted()
+    accepted(made, LIFE.cancel())
+    at = made.entries[-1].index
+    assert isinstance(made.submit(LIFE.cast("voter 0")), Known), "a recorded ballot is known until its trace is erased"
+    [draft] = accepted(made, LIFE.erase(1, at, final=False))
+    assert decode_map(draft.public)["reason"] == "cancelled"
+    assert made.state.tables["casts"]
+    accepted(made, LIFE.erase(1, at))
+    assert not made.state.tables["casts"]
+    refused(made, LIFE.cast("voter 0"), "ElectionCancelled")
+    assert made.submit(LIFE.cancel()) == Known(at), "the erasure does not hide the cancellation"
+
+
+def test_an_election_cancelled_before_it_was_opened_has_no_casts_to_erase() -> None:
+    made = drafted()
+    accepted(made, LIFE.cancel())
+    refused(made, LIFE.erase(), "NotPublished")
+
+
 def test_seeds_follow_the_board_in_order() -> None:
     refused(closed(), LIFE.seeds(0, last=True), "NotPublished")
     refused(tallied(), LIFE.seeds(0, last=True), "NotPublished")

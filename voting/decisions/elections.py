@@ -150,7 +150,7 @@ def cancel(view: View, cmd: c.CancelElection, now_us: int) -> Decision:
         return refusal
     assert election is not None
     if election["status"] == "cancelled":
-        return Known(election["at"])
+        return Known(election["at"])  # Of an earlier version, whose cancellations had no natural key.
     if election["status"] not in ("draft", "frozen", "scheduled", "open"):
         return Refusal("TooLate", f"the election is {election['status']}")
-    return event("ElectionCancelled", {"election": cmd.election, "by": cmd.by})
+    return event("ElectionCancelled", {"command": c.natural_key(cmd), "election": cmd.election, "by": cmd.by})

@@ -14,13 +14,14 @@ from .base import View, event
 
 def erase(view: View, cmd: c.EraseCasts, now_us: int) -> Decision:
     election = view.get("elections", cmd.election)
-    if election is None or not election.get("published_at"):
-        return Refusal("NotPublished", "casts are erased after they were published")
+    over = election is not None and election["status"] == "cancelled" and election.get("eid") is not None
+    if election is None or not (over or election.get("published_at")):
+        return Refusal("NotPublished", "casts are erased after they were published, or the election was cancelled")
     if election.get("erased_at"):
         return Known(election["erased_at"])
     public = {"command": c.natural_key(cmd), "election": cmd.election, "eid": election["eid"]}
     run = {"kind": "BallotCast", "first": cmd.first, "last": cmd.last, "final": cmd.final}
-    return event("PrivateErased", public | run | {"reason": "published"})
+    return event("PrivateErased", public | run | {"reason": "cancelled" if over else "published"})
 
 
 def seeds(view: View, cmd: c.PublishSeeds, now_us: int) -> Decision:
