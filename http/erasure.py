@@ -9,7 +9,7 @@ from falcon.asgi import Request, Response
 
 from ..ledger.submit import Unavailable
 from ..projections import queries
-from ..projections.personal import Lagging, is_trustee, organises, personal
+from ..projections.personal import Lagging, personal
 from ..voting import commands as c
 from .accounts import Accounts
 from .auth import Text
@@ -38,19 +38,22 @@ class _Erasure:
             account = await queries.account_by_user(connection, user)
             if account is None:
                 raise Refused("UnknownUser", "there is no such user, or no longer")
-            if await organises(connection, user):
-                raise Refused("OnActiveRoll", "the user is the organiser of an election that is not over")
-            if await is_trustee(connection, user):
-                raise Refused("OnActiveRoll", "the user is a trustee of an election that is not over")
             try:
                 found = await personal(connection, services.private, user)
             except Lagging as error:
                 raise Unavailable(str(error)) from error
-        await services.submit(
-            c.EraseUser(
-                derive_id(req, by, user.hex()), user, by, account.tag, found.elections, found.rolls, found.parts
-            )
+        command = c.EraseUser(
+            derive_id(req, by, user.hex()),
+            user,
+            by,
+            account.tag,
+            found.elections,
+            found.rolls,
+            found.parts,
+            found.organises,
+            found.trustee_of,
         )
+        await services.submit(command)
         await services.refresh_tokens.revoke_all(user)
         log.info("user erased", extra={"user": user.hex(), "parts": len(found.parts)})
 
@@ -67,7 +70,7 @@ class EraseSelf(_Erasure):
         limited=True,
     )
     async def on_post(self, req: Request, resp: Response) -> None:
-        """Refused while one is on the roll of an election, or its organiser, until that is counted or cancelled."""
+        """Refused while one is on the roll of an election, its organiser or a trustee, until that is over."""
         user = self._services.user(req)
         body = await read_json(req, EraseBody, self._services.settings.max_body)
         await self._accounts.limit(req, resp)

@@ -29,11 +29,8 @@ _MAIL = _parts_of("kind in ('MailClaimed', 'MailReported', 'MailBounced')")
 _ROLLS = """
 select roll.election, roll.added_at, entry.kind from roll left join ledger_entry as entry on entry.index = added_at
 where voter = %b order by roll.election"""
-_ORGANISES = """
-select 1 from elections where organiser = %b and status not in ('tallied', 'cancelled') limit 1"""
-_HOLDS_KEY = """
-select 1 from invited_trustees join elections using (election)
-where user_id = %b and invited_at is not null and status not in ('tallied', 'cancelled') limit 1"""
+_ORGANISED = "select election from elections where organiser = %b order by election"
+_TRUSTEE_OF = "select election from invited_trustees where user_id = %b and invited_at is not null order by election"
 
 
 class Lagging(Exception):
@@ -42,26 +39,20 @@ class Lagging(Exception):
 
 @dataclass
 class Personal:
-    """`elections` are all whose rolls the person is on; `rolls` and `parts` as `commands.EraseUser` takes them."""
+    """As `commands.EraseUser` takes them."""
 
     elections: list[bytes] = field(default_factory=list)
     rolls: list[c.KeptRoll] = field(default_factory=list)
     parts: list[c.Part] = field(default_factory=list)
-
-
-async def organises(connection: Connection, user: bytes) -> bool:
-    """Whether the user is the organiser of an election that is not over."""
-    return bool(await _rows(connection, _ORGANISES, user))
-
-
-async def is_trustee(connection: Connection, user: bytes) -> bool:
-    """Whether the user is a trustee, or invited to be one, of an election that is not over."""
-    return bool(await _rows(connection, _HOLDS_KEY, user))
+    organises: list[bytes] = field(default_factory=list)
+    trustee_of: list[bytes] = field(default_factory=list)
 
 
 async def personal(connection: Connection, private: PrivateReader, user: bytes) -> Personal:
     """Raises Lagging, and what the private reader raises."""
     found = Personal()
+    found.organises = [election for (election,) in await _rows(connection, _ORGANISED, user)]
+    found.trustee_of = [election for (election,) in await _rows(connection, _TRUSTEE_OF, user)]
     people = [*await _rows(connection, _PEOPLE, user), *await _rows(connection, _INVITED, user)]
     for index, kind, public in people:
         if decode_map(public).get("user") == user:

@@ -232,8 +232,9 @@ class KeptRoll(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_li
 class EraseUser(Command, frozen=True):
     """Every private part that names the user is erased, after what those say of others was kept.
 
-    `elections` are all those whose rolls the user is on. What became of their mail is erased whole, for everybody: it
-    is over, and servers may have said anything about anyone.
+    `elections` are all those whose rolls the user is on, `organises` and `trustee_of` all that the user organises, and
+    is invited to as a trustee: every one must be over. What became of the mail of `elections` is erased whole, for
+    everybody: it is over, and servers may have said anything about anyone.
     """
 
     command: bytes
@@ -243,6 +244,8 @@ class EraseUser(Command, frozen=True):
     elections: list[bytes]
     rolls: list[KeptRoll]
     parts: list[Part]
+    organises: list[bytes] = msgspec.field(default_factory=list)
+    trustee_of: list[bytes] = msgspec.field(default_factory=list)
 
 
 class ReleaseTrusteeKey(Command, frozen=True):

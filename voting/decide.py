@@ -61,7 +61,9 @@ def _board_reads(cmd: Any) -> list[tuple[str, Key]]:
 
 def _erasure_reads(cmd: Any) -> list[tuple[str, Key]]:
     keys: list[tuple[str, Key]] = [("memberships", (cmd.user,))]
-    keys += [(table, key) for one in cmd.elections for table, key in (("elections", (one,)), ("roll", (one, cmd.user)))]
+    keys += [("elections", (one,)) for one in (*cmd.elections, *cmd.organises, *cmd.trustee_of)]
+    keys += [("roll", (one, cmd.user)) for one in cmd.elections]
+    keys += [("invited_trustees", (one, cmd.user)) for one in cmd.trustee_of]
     return keys + [("roll", (roll.election, other.voter)) for roll in cmd.rolls for other in roll.others]
 
 
@@ -100,7 +102,7 @@ _READS: dict[type[Any], Callable[[Any], list[tuple[str, Key]]]] = {
         ("identity_keys", (cmd.user, key_hash(cmd.n))),
         ("trustee_keys", (key_hash(cmd.n),)),
     ],
-    c.InviteTrustee: lambda cmd: [("invited_trustees", (cmd.election, cmd.user))],
+    c.InviteTrustee: lambda cmd: [("invited_trustees", (cmd.election, cmd.user)), ("memberships", (cmd.user,))],
     c.WithdrawTrustee: lambda cmd: [("invited_trustees", (cmd.election, cmd.user))],
     c.EnrolTrustee: lambda cmd: [
         ("invited_trustees", (cmd.election, cmd.user)),

@@ -79,7 +79,10 @@ def _election_drafted(entry: Entry, public: dict[str, Any]) -> list[Change]:
         "drafted_at": entry.index,
         "disputed": False,
     }
-    return [Put("elections", (public["election"],), values)]
+    return [
+        Put("elections", (public["election"],), values),
+        Put("memberships", (public["organiser"],), add={"organised": 1}),
+    ]
 
 
 def _election_amended(entry: Entry, public: dict[str, Any]) -> list[Change]:
@@ -126,6 +129,7 @@ def _trustee_invited(entry: Entry, public: dict[str, Any]) -> list[Change]:
     changes: list[Change] = [
         Put("invited_trustees", (public["election"], public["user"]), values),
         Put("elections", (public["election"],), add={"trustee_changes": 1, "invited_count": 1}),
+        Put("memberships", (public["user"],), add={"invited": 1}),
     ]
     if entry.private is not None:
         known = {"user_id": public["user"], "address_at": entry.index}
@@ -139,6 +143,7 @@ def _trustee_withdrawn(entry: Entry, public: dict[str, Any]) -> list[Change]:
     return [
         Put("invited_trustees", (public["election"], public["user"]), gone),
         Put("elections", (public["election"],), add=fewer),
+        Put("memberships", (public["user"],), add={"invited": -1}),
     ]
 
 

@@ -188,8 +188,14 @@ TABLES: Mapping[str, Table] = MappingProxyType(
                 **dict.fromkeys(("round", "attempt", "retry_us"), "bigint"),
                 **dict.fromkeys(("state", "reason"), "text"),
             ),
-            # From public payloads alone, but no part of the state that is compared: it only counts rows of `roll`.
-            _table("memberships", "user_id", public=False, user_id="bytea", rolls="bigint"),
+            # From public payloads alone, but no part of the state that is compared: it counts rows of other tables.
+            _table(
+                "memberships",
+                "user_id",
+                public=False,
+                user_id="bytea",
+                **dict.fromkeys(("rolls", "organised", "invited"), "bigint"),
+            ),
             # The public payload of the newest membership entry, which is public by itself.
             _table("cluster_members", "which", public=False, which="text", listed="bytea"),
             _table("roll_tags", "election tag", public=False, election="bytea", tag="bytea", voter="bytea"),

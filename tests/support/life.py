@@ -406,7 +406,7 @@ class Life:
         return c.EraseCasts(self.election, first, last, final)
 
     def erase_user(self, who: str, state: State, **changes: Any) -> c.EraseUser:
-        """Erases somebody on this roll, whose addresses are all in one entry."""
+        """Erases somebody who is no trustee: on this roll, whose addresses are all in one entry, or on none."""
         user, account = self.user(who), state.get("accounts", self.tag(who)) or {}
         rolls: list[c.KeptRoll] = []
         parts: set[int] = {account[name] for name in ("address_at", "password_at") if account.get(name)}
@@ -424,6 +424,12 @@ class Life:
             "elections": [self.election] if row else [],
             "rolls": rolls,
             "parts": [c.Part(index, kinds.get(index, "VotersAdded")) for index in sorted(parts)],
+            "organises": [row["election"] for row in state.tables["elections"].values() if row["organiser"] == user],
+            "trustee_of": [
+                row["election"]
+                for row in state.tables["invited_trustees"].values()
+                if row["user_id"] == user and row.get("invited_at")
+            ],
         }
         return c.EraseUser(**(fields | changes))
 

@@ -89,6 +89,80 @@ def test_a_roll_that_was_not_named_keeps_its_voters() -> None:
     refused(made, msgspec.structs.replace(command, elections=[LIFE.election] * 2), "RollChanged")
 
 
+def test_the_organiser_of_an_election_that_is_not_over_stays() -> None:
+    made = Ledger()
+    made.record_all([*LIFE.people(), *LIFE.drafting()])
+    early = LIFE.erase_user("organiser", made.state)
+    refused(made, early, "OnActiveRoll")
+    made.record_all([*LIFE.opening(), LIFE.close(), LIFE.publish(0, [], last=True)])
+    refused(made, early, "OnActiveRoll")
+    made.record_all([LIFE.erase(), LIFE.tally()])
+    refused(made, msgspec.structs.replace(early, organises=[]), "AccountChanged")
+    made.record_all([early])
+
+
+def test_an_election_drafted_meanwhile_keeps_its_organiser() -> None:
+    """The one who asked had looked before."""
+    made = finished()
+    command = LIFE.erase_user("organiser", made.state)
+    second = c.DraftElection(OTHER.election, LIFE.organiser, b"{}")
+    made.record_all([second])
+    refused(made, command, "AccountChanged")
+    for named, name in (
+        ([LIFE.election, OTHER.election], "OnActiveRoll"),
+        ([LIFE.election] * 2, "AccountChanged"),
+        ([LIFE.election, b"e" * 16], "AccountChanged"),
+    ):
+        refused(made, msgspec.structs.replace(command, organises=named), name)
+    made.record_all([c.CancelElection(OTHER.election, LIFE.organiser)])
+    made.record_all([msgspec.structs.replace(command, organises=[LIFE.election, OTHER.election])])
+
+
+TRUSTEE = "trustee 1"
+
+
+def trustee_gone(made: Ledger, invitation: int = 1, **changes: Any) -> c.EraseUser:
+    """The erasure of the first trustee, whose address is in the private part of that invitation."""
+    entry = [entry for entry in made.entries if entry.kind == "TrusteeInvited"][invitation]
+    assert entry.fields["user"] == LIFE.user(TRUSTEE)
+    return LIFE.erase_user(TRUSTEE, made.state, parts=[c.Part(entry.index, "TrusteeInvited")], **changes)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [[], LIFE.opening(), [*LIFE.opening(), LIFE.close()]],
+    ids=["draft", "open", "closed"],
+)
+def test_a_trustee_of_an_election_that_is_not_over_stays(steps: list[c.AnyCommand]) -> None:
+    made = Ledger()
+    made.record_all([*LIFE.people(), *LIFE.drafting(), *steps])
+    command = trustee_gone(made)
+    refused(made, command, "OnActiveRoll")
+    refused(made, msgspec.structs.replace(command, trustee_of=[]), "AccountChanged")
+    refused(made, msgspec.structs.replace(command, trustee_of=[OTHER.election]), "AccountChanged")
+
+
+def test_a_trustee_goes_once_the_election_is_over_or_without_them() -> None:
+    done = finished()
+    done.record_all([trustee_gone(done)])
+    made = Ledger()
+    made.record_all([*LIFE.people(), LIFE.draft(), LIFE.invite(99), *LIFE.enrolling(1)])
+    early = trustee_gone(made)
+    made.record_all([LIFE.decline(1)])
+    refused(made, early, "AccountChanged")
+    made.record_all([trustee_gone(made)])
+
+
+def test_an_invitation_that_was_on_its_way_brings_nobody_back() -> None:
+    """It was made for the id that the address had: nothing may tie the two together again."""
+    made = finished()
+    made.record_all([LIFE.erase_user(ANN, made.state)])
+    invite = msgspec.structs.replace(OTHER.invite(1), user=LIFE.user(ANN), tag=LIFE.tag(ANN))
+    made.record_all([OTHER.register("organiser"), OTHER.draft()])
+    refused(made, invite, "AccountChanged")
+    made.record_all([msgspec.structs.replace(invite, user=b"n" * 16)])
+
+
 def test_the_others_on_a_roll_keep_their_addresses_and_the_one_who_goes_leaves_none() -> None:
     before, made = addresses(finished()), erased(ANN)
     after = addresses(made)

@@ -19,7 +19,7 @@ def erase_user(view: View, cmd: c.EraseUser, now_us: int) -> Decision:
     account = view.get("accounts", cmd.tag)
     if account is None or account["user_id"] != cmd.user:
         return Refusal("UnknownUser", "there is no such user, or no longer")
-    if refusal := _refuse_member(view, cmd):
+    if refusal := _refuse_member(view, cmd) or _refuse_office(view, cmd):
         return refusal
     if any(part.kind not in ERASABLE for part in cmd.parts):
         return Refusal("MalformedCommand", "a part is not of a person")
@@ -38,8 +38,7 @@ def erase_user(view: View, cmd: c.EraseUser, now_us: int) -> Decision:
 
 def _refuse_member(view: View, cmd: c.EraseUser) -> Refusal | None:
     """An election is over for a voter once it is counted or cancelled."""
-    member = view.get("memberships", cmd.user)
-    if len(set(cmd.elections)) != (0 if member is None else member["rolls"]):
+    if len(set(cmd.elections)) != _counted(view, cmd.user, "rolls"):
         return Refusal("RollChanged", "the user was put on another roll meanwhile: ask again")
     for name in cmd.elections:
         election = view.get("elections", name)
@@ -48,6 +47,30 @@ def _refuse_member(view: View, cmd: c.EraseUser) -> Refusal | None:
         if election["status"] not in FINISHED:
             return Refusal("OnActiveRoll", f"the user is on the roll of election {name.hex()}, which is not over")
     return None
+
+
+def _refuse_office(view: View, cmd: c.EraseUser) -> Refusal | None:
+    """Nor may anybody go whom an election that is not over needs as its organiser or as a trustee."""
+    for named, count in ((cmd.organises, "organised"), (cmd.trustee_of, "invited")):
+        if len(set(named)) != _counted(view, cmd.user, count):
+            return Refusal("AccountChanged", "the user became or ceased to be organiser or trustee: ask again")
+    for name in cmd.organises:
+        election = view.get("elections", name)
+        if election is None or election["organiser"] != cmd.user:
+            return Refusal("AccountChanged", "the user does not organise an election that was named")
+        if election["status"] not in FINISHED:
+            return Refusal("OnActiveRoll", f"the user organises election {name.hex()}, which is not over")
+    for name in cmd.trustee_of:
+        election, invited = view.get("elections", name), view.get("invited_trustees", name, cmd.user)
+        if election is None or invited is None or not invited.get("invited_at"):
+            return Refusal("AccountChanged", "the user is no trustee of an election that was named")
+        if election["status"] not in FINISHED:
+            return Refusal("OnActiveRoll", f"the user is a trustee of election {name.hex()}, which is not over")
+    return None
+
+
+def _counted(view: View, user: bytes, count: str) -> int:
+    return (view.get("memberships", user) or {}).get(count) or 0
 
 
 def _refuse_rolls(view: View, cmd: c.EraseUser, erased: set[int]) -> Refusal | None:

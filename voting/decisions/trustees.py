@@ -21,6 +21,8 @@ def invite(view: View, cmd: c.InviteTrustee, now_us: int) -> Decision:
     account = view.get("accounts", cmd.tag)
     if account is not None and account["user_id"] != cmd.user:
         return Refusal("AccountChanged", "the address got an id meanwhile: ask again")
+    if account is None and (view.get("users", cmd.user) or view.get("memberships", cmd.user)):
+        return Refusal("AccountChanged", "whoever had this id was erased meanwhile: ask again")
     known = view.get("invited_trustees", cmd.election, cmd.user)
     if known is not None and known.get("invited_at"):
         if known["name"] != cmd.name:
