@@ -25,6 +25,7 @@ from ..voting.definition import (
     check_questions,
     pad_length,
 )
+from ..voting.trustee import threshold
 from .parse import from_time
 from .problems import Refused
 
@@ -89,7 +90,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def needed(self, trustees: int) -> int:
         """How many of so many trustees open the ballots; the cluster alone counts as one."""
-        return self.k or max(trustees, 1) // 2 + 1
+        return threshold(self.k, trustees)
 
 
 def draft_of(body: DraftBody) -> Draft:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..ledger.frame import FrameError, parse_frame, read_u32
 from ..ledger.proof import root_of
 from ..voting.definition import DefinitionError, ElectionDefinition, decode_definition, election_id
-from ..voting.trustee import enrolment_message
+from ..voting.trustee import asked_threshold, enrolment_message, threshold
 from . import events as e
 from .checks_chain import check_key
 from .report import Level
@@ -23,11 +23,14 @@ def drafted(scene: Scene, index: int, event: e.ElectionDrafted) -> None:
     if event.election in scene.elections:
         scene.find(Level.BALLOTS, "DraftedTwice", index, f"election {event.election.hex()} exists already")
     else:
-        scene.elections[event.election] = Election(event.election, scene.scratch)
+        # The document is the draft until the definition takes its place.
+        scene.elections[event.election] = Election(event.election, scene.scratch, document=event.draft)
 
 
 def amended(scene: Scene, index: int, event: e.ElectionAmended) -> None:
-    _draft(scene, index, event.election)
+    election = _draft(scene, index, event.election)
+    if election is not None:
+        election.document = event.draft
 
 
 def cancelled(scene: Scene, index: int, event: e.ElectionCancelled) -> None:
@@ -134,6 +137,7 @@ def opened(scene: Scene, index: int, event: e.ElectionOpened) -> None:
     except DefinitionError as error:
         scene.find(Level.STRUCTURE, "MalformedDefinition", index, str(error))
         return
+    _check_threshold(scene, index, election, definition)
     election.definition, election.document = definition, event.definition
     # The first key of a weight counts, should there be two.
     election.registrars = {one.weight: bytes.fromhex(one.n) for one in reversed(definition.registrars)}
@@ -152,6 +156,14 @@ def started(scene: Scene, index: int, event: e.ElectionStarted) -> None:
     if scene.time_us < election.definition.opens_us:
         scene.find(Level.BALLOTS, "StartedTooEarly", index, "the opening time had not come")
     election.status = "open"
+
+
+def _check_threshold(scene: Scene, index: int, election: Election, definition: ElectionDefinition) -> None:
+    """Nobody but the organiser says how few trustees can open the ballots together."""
+    needed = threshold(asked_threshold(election.document), len(definition.trustees))
+    if election.definition is None and definition.k != needed:
+        detail = f"{definition.k} trustees open the ballots, by the draft it takes {needed}"
+        scene.find(Level.BALLOTS, "ThresholdDiffers", index, detail)
 
 
 def _check_definition(scene: Scene, index: int, election: Election, definition: ElectionDefinition) -> None:

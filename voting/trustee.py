@@ -1,4 +1,4 @@
-"""What a trustee signs, and when the key that a trustee released is one that opens ballots.
+"""What a trustee signs, how many are needed, and when the key that a trustee released is one that opens ballots.
 
 The worker asks before a release is recorded; every node before it counts, and every auditor, ask again of what is in
 the log: a key that fails counts as withheld, alike for all.
@@ -13,6 +13,7 @@ import gmpy2
 
 from ..ledger.frame import frame, u64
 from ..ledger.rsa import PUBLIC_EXPONENT
+from . import document
 
 PRIME_BYTES = 192
 
@@ -28,6 +29,24 @@ def enrolment_message(election: bytes, name: str, n: bytes) -> bytes:
 def release_message(eid: bytes, size: int, root: bytes) -> bytes:
     """F(release, eid, size, root): the tree in which the trustee saw the whole board."""
     return frame("release", eid, u64(size), root)
+
+
+def threshold(asked: int, trustees: int) -> int:
+    """How many of so many trustees open the ballots: as many as were asked for, and for 0 more than half of them.
+
+    The cluster alone counts as one.
+    """
+    return asked or max(trustees, 1) // 2 + 1
+
+
+def asked_threshold(draft: bytes) -> int:
+    """The `k` of a draft's document; 0 if it has none, or is no document."""
+    try:
+        value = document.decode(draft)
+    except document.DocumentError:
+        return 0
+    k = value.get("k") if isinstance(value, dict) else None
+    return k if type(k) is int and k > 0 else 0
 
 
 def product(p: bytes, q: bytes) -> bytes:

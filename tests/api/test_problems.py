@@ -19,6 +19,7 @@ def test_every_refusal_of_the_domain_has_a_status() -> None:
     # Made only by nodes, of what nodes submit: no request leads to these.
     by_duty = {"OutOfOrder", "BoardIncomplete", "NotTallied", "AlreadyClaimed"}
     by_duty |= {"EpochHeldBack", "EpochTooSmall", "EpochTooEarly", "NoEpochs", "NotInEpoch", "BoardUnsorted"}
+    by_duty |= {"UnknownNode", "AttestationSignature"}
     named = {
         name
         for path in (ROOT / "voting" / "decisions").glob("*.py")

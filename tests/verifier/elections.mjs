@@ -3,6 +3,7 @@
 import { compare, equal, hex, unhex, utf8 } from "./bytes.mjs";
 import { weakness } from "./chain.mjs";
 import { DefinitionError, readDefinition } from "./definition.mjs";
+import { decode, DocumentError } from "./document.mjs";
 import { frame, FrameError, frameHash, parseFrame } from "./frame.mjs";
 import { verifyPss } from "./rsa.mjs";
 import { Election } from "./scene.mjs";
@@ -21,9 +22,25 @@ function identityEnrolled(scene, index, { user, n, signature }) {
   scene.enrol(index, user, n);
 }
 
-function drafted(scene, index, { election }) {
+function drafted(scene, index, { election, draft }) {
   if (scene.elections.has(hex(election))) scene.find("ballots", "DraftedTwice", index, "it exists already");
-  else scene.elections.set(hex(election), new Election(election));
+  else scene.elections.set(hex(election), new Election(election, draft));
+}
+
+function amended(scene, index, event) {
+  const election = draftOf(scene, index, event);
+  if (election !== null) election.draft = event.draft;
+}
+
+/** How many of so many trustees the draft asks for: its `k`, or more than half of them (section 7). */
+function needed(draft, trustees) {
+  let asked;
+  try {
+    asked = decode(draft).k;
+  } catch (error) {
+    if (!(error instanceof DocumentError)) throw error;
+  }
+  return Number.isSafeInteger(asked) && asked > 0 ? asked : Math.floor(trustees / 2) + 1;
 }
 
 function cancelled(scene, index, event) {
@@ -132,6 +149,9 @@ function opened(scene, index, event) {
     scene.find("structure", "MalformedDefinition", index, error.message);
     return;
   }
+  if (election.definition === null && definition.k !== needed(election.draft, definition.trustees.length)) {
+    scene.find("ballots", "ThresholdDiffers", index, "the draft asks for another number of trustees");
+  }
   election.definition = definition;
   election.eid = event.eid;
   election.epochSinceUs = [scene.timeUs, BigInt(definition.opensUs)].reduce((a, b) => (a > b ? a : b));
@@ -176,7 +196,7 @@ function checkKey(scene, index, digits, owner) {
 export const HANDLERS = {
   IdentityKeyEnrolled: identityEnrolled,
   ElectionDrafted: drafted,
-  ElectionAmended: draftOf,
+  ElectionAmended: amended,
   ElectionCancelled: cancelled,
   VotersAdded: votersAdded,
   VotersKept: votersKept,

@@ -28,8 +28,9 @@ class Findings {
 }
 
 export class Election {
-  constructor(election) {
+  constructor(election, draft) {
     this.election = election;
+    this.draft = draft;
     this.status = "draft";
     this.eid = new Uint8Array();
     this.definition = null;

@@ -10,6 +10,7 @@ import pytest
 from ballot.ledger.decision import Draft, Known, Refusal
 from ballot.ledger.entry import decode_map, encode_map
 from ballot.voting import commands as c
+from ballot.voting import document
 from ballot.voting.decisions.trustees import MOST_TRUSTEES
 from tests.support.life import Ledger, Life, stuff
 
@@ -227,3 +228,17 @@ def test_the_clusters_own_key_is_released_as_trustee_1() -> None:
     made = published(ALONE)
     made.record_all([ALONE.release(1)])
     assert decode_map(made.entries[-1].public)["number"] == 1
+
+
+@pytest.mark.parametrize(("draft", "k"), [(b"{}", 2), (b'{"k":0}', 2), (b'{"k":1}', 1), (b'{"k":3}', 3), (b"{", 2)])
+def test_as_many_trustees_open_the_ballots_as_the_draft_says_or_more_than_half(draft: bytes, k: int) -> None:
+    life = Life("threshold", trustees=3)
+    amended = msgspec.structs.replace(life.amend(), draft=draft)
+    for other in {1, 2, 3} - {k}:
+        made = ledger(*life.people(), life.draft(), amended, life.add(*life.voters), *life.trusting())
+        refused(made, life.open(draft=draft, definition=defined(life, other)), "BadDefinition")
+    made.record_all([life.open(draft=draft, definition=defined(life, k))])
+
+
+def defined(life: Life, k: int) -> bytes:
+    return document.encode(document.decode(life.definition) | {"k": k})

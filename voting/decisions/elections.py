@@ -10,6 +10,7 @@ from ...ledger.decision import Decision, Draft, Known, Refusal
 from .. import commands as c
 from ..definition import DefinitionError, decode_definition, election_id
 from ..tables import Row
+from ..trustee import asked_threshold, threshold
 from .base import View, event
 
 
@@ -104,6 +105,8 @@ def _refuse_opening(election: Row, cmd: c.OpenElection, now_us: int) -> Refusal 
         return Refusal("TrusteeMissing", f"{invited - enrolled} of {invited} trustees have not enrolled a key yet")
     if len(definition.trustees) != (enrolled or 1) or (cmd.trustee_key and enrolled):
         return Refusal("TrusteesChanged", "the definition has other trustees than those that enrolled")
+    if definition.k != (needed := threshold(asked_threshold(cmd.draft), enrolled)):
+        return Refusal("BadDefinition", f"by the draft {needed} trustees are needed, not {definition.k}")
     return None
 
 

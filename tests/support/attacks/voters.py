@@ -159,6 +159,11 @@ def among_trustees(make: Make) -> Make:
     return lambda log: make(trustee_election_log())
 
 
+def drafted_with(k: int) -> Make:
+    """The draft asks for so many trustees; the definition is as it was."""
+    return lambda log: edit("ElectionDrafted", 0, draft=document.encode({"k": k}))(log)
+
+
 def one_less(kind: str, number: int) -> Make:
     def make(log: ElectionLog) -> list[Record]:
         place = log.find(kind, number)
@@ -363,6 +368,12 @@ VOTER_ATTACKS: dict[str, Attack] = {
         "TrusteeWithdrawnWrongly",
         among_trustees(insert("TrusteeEnrolled", withdrawn(False))),
         at="TrusteeWithdrawn",
+    ),
+    "fewer trustees are needed than more than half": Attack(
+        "ballots", "ThresholdDiffers", among_trustees(lambda log: seal_drafts(redefined(log, k=1))), at="ElectionOpened"
+    ),
+    "fewer trustees are needed than the draft says": Attack(
+        "ballots", "ThresholdDiffers", among_trustees(drafted_with(3)), at="ElectionOpened"
     ),
     "one key is enrolled for two trustees": Attack(
         "signatures",
