@@ -12,9 +12,10 @@ from ..voting.envelope import ballot_id
 from ..voting.tally import weight_of
 from . import events as e
 from .accounting import check_minted
+from .checks_keys import check_published
 from .report import Level
 from .scene import Election, Handlers, Scene
-from .verify import check_ballot, check_issue, check_unused
+from .verify import check_issue, check_unused
 
 
 def issued(scene: Scene, index: int, event: e.CredentialIssued) -> None:
@@ -176,7 +177,7 @@ def _put_on_board(scene: Scene, index: int, election: Election, body: bytes) -> 
         scene.find(Level.BALLOTS, "WrongElection", index, f"ballot {name.hex()} is for another election")
     if not election.spent.add(ballot.bid):
         scene.find(Level.BALLOTS, "BallotKeyReused", index, f"ballot {name.hex()} has the key of another")
-    scene.check(index, check_ballot, election.document, election.eid, body)
+    scene.check(index, check_published, election.document, election.eid, body, ballot.bpk)
 
 
 def erased(scene: Scene, index: int, event: e.PrivateErased) -> None:

@@ -8,14 +8,15 @@ from ..voting.definition import DefinitionError, ElectionDefinition, decode_defi
 from ..voting.trustee import asked_threshold, enrolment_message, threshold
 from . import events as e
 from .checks_chain import check_key
+from .checks_keys import check_enrolled
 from .report import Level
 from .scene import Election, Handlers, Scene
 from .table import Table
-from .verify import check_identity_key, check_pss
+from .verify import check_pss
 
 
 def identity_enrolled(scene: Scene, index: int, event: e.IdentityKeyEnrolled) -> None:
-    scene.check(index, check_identity_key, event.user, event.n, event.signature)
+    scene.check(index, check_enrolled, event.user, event.n, event.signature)
     scene.enrol(index, event.user, event.n)
 
 

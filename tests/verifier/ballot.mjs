@@ -4,6 +4,7 @@ import { concat, equal, unhex } from "./bytes.mjs";
 import { readChoice } from "./definition.mjs";
 import { Context, openWithKeys, openWithSeed, parseEnvelope } from "./envelope.mjs";
 import { frame, FrameError, keyHash, parseFrame } from "./frame.mjs";
+import { flawAtAGlance } from "./keycheck.mjs";
 import { privateKey, verifyPss } from "./rsa.mjs";
 
 /** A ballot's parts, null when it is malformed. */
@@ -41,7 +42,8 @@ export function contextOf(definition, eid, bid) {
 
 /** What is wrong with a ballot of the board, as it was checked when it was cast. */
 export async function ballotFlaws(definition, eid, ballot) {
-  const flaws = [];
+  const weakness = flawAtAGlance(ballot.bpk, 2048);
+  const flaws = weakness ? [["signatures", "WeakKey", `a ballot key: ${weakness}`]] : [];
   if ((await credentialWeight(definition, eid, ballot)) === null) flaws.push(badCredential());
   if (!(await verifyPss(ballot.bpk, ballot.signature, ballot.cast))) {
     flaws.push(["signatures", "BallotSignature", "the ballot key did not sign this cast"]);

@@ -6,6 +6,7 @@ import { DefinitionError, readDefinition } from "./definition.mjs";
 import { decode, DocumentError } from "./document.mjs";
 import { frame, FrameError, frameHash, parseFrame } from "./frame.mjs";
 import { verifyPss } from "./rsa.mjs";
+import { flawAtAGlance } from "./keycheck.mjs";
 import { Election } from "./scene.mjs";
 import { rootOf } from "./tree.mjs";
 
@@ -19,6 +20,8 @@ function draftOf(scene, index, event) {
 
 function identityEnrolled(scene, index, { user, n, signature }) {
   scene.expect(index, "signatures", "IdentityKeySignature", () => verifyPss(n, signature, frame("identity-key", user, n)));
+  const flaw = flawAtAGlance(n, 3072);
+  if (flaw) scene.find("signatures", "WeakKey", index, `the key of user ${hex(user)}: ${flaw}`);
   scene.enrol(index, user, n);
 }
 

@@ -13,16 +13,33 @@ const ROCA = primesBelow(168).slice(1).map((prime) => {
   for (let power = 1; !residues.has(power); power = (power * 65537) % prime) residues.add(power);
   return [BigInt(prime), residues];
 });
+const GLANCE_PRODUCT = ROCA.reduce((product, [prime]) => product * prime, 1n);
 
-/** What is wrong with a key that is used once; empty when nothing is. */
-export function oneUseFlaw(modulus, bits = 2048) {
+function shapeFlaw(modulus, bits) {
   if (modulus.length * 8 !== bits) return `not ${bits} bits`;
   const n = toBigInt(modulus);
   if (bitLength(n) !== BigInt(bits)) return "top bit clear";
-  if (n % 2n === 0n) return "even";
+  return n % 2n === 0n ? "even" : "";
+}
+
+const isFingerprint = (n) => ROCA.every(([prime, residues]) => residues.has(Number(n % prime)));
+
+/** What an audit looks at in a voter's key; empty when nothing is wrong. */
+export function flawAtAGlance(modulus, bits) {
+  const flaw = shapeFlaw(modulus, bits);
+  if (flaw) return flaw;
+  const residue = toBigInt(modulus) % GLANCE_PRODUCT;
+  if (ROCA.some(([prime]) => residue % prime === 0n)) return "a prime factor below 168";
+  return isFingerprint(residue) ? "ROCA fingerprint" : "";
+}
+
+/** What is wrong with a key that is used once; empty when nothing is. */
+export function oneUseFlaw(modulus, bits = 2048) {
+  const flaw = shapeFlaw(modulus, bits);
+  if (flaw) return flaw;
+  const n = toBigInt(modulus);
   if (gcd(SMALL_PRIMES, n) !== 1n) return "a prime factor below 10000";
-  if (ROCA.every(([prime, residues]) => residues.has(Number(n % prime)))) return "ROCA fingerprint";
-  return "";
+  return isFingerprint(n) ? "ROCA fingerprint" : "";
 }
 
 /** What is wrong with a key of a node, a registrar, a trustee or a voter. */

@@ -14,8 +14,9 @@ from tests.support.attacks.members import MEMBERS
 from tests.support.attacks.outside import OUTSIDE, Outside
 from tests.support.attacks.silent import SILENT
 from tests.support.attacks.voters import VOTER_ATTACKS
+from tests.support.attacks.weak import WEAK_ATTACKS
 
-INSIDER: dict[str, Attack] = MEMBERS | VOTER_ATTACKS | BALLOT_ATTACKS | EPOCH_ATTACKS | COUNT_ATTACKS
+INSIDER: dict[str, Attack] = MEMBERS | WEAK_ATTACKS | VOTER_ATTACKS | BALLOT_ATTACKS | EPOCH_ATTACKS | COUNT_ATTACKS
 ATTACKS: dict[str, Attack] = FILE | INSIDER
 
 __all__ = [
