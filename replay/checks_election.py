@@ -24,14 +24,13 @@ def drafted(scene: Scene, index: int, event: e.ElectionDrafted) -> None:
     if event.election in scene.elections:
         scene.find(Level.BALLOTS, "DraftedTwice", index, f"election {event.election.hex()} exists already")
     else:
-        # The document is the draft until the definition takes its place.
-        scene.elections[event.election] = Election(event.election, scene.scratch, document=event.draft)
+        scene.elections[event.election] = Election(event.election, scene.scratch, draft=event.draft)
 
 
 def amended(scene: Scene, index: int, event: e.ElectionAmended) -> None:
     election = _draft(scene, index, event.election)
     if election is not None:
-        election.document = event.draft
+        election.draft = event.draft
 
 
 def cancelled(scene: Scene, index: int, event: e.ElectionCancelled) -> None:
@@ -161,7 +160,7 @@ def started(scene: Scene, index: int, event: e.ElectionStarted) -> None:
 
 def _check_threshold(scene: Scene, index: int, election: Election, definition: ElectionDefinition) -> None:
     """Nobody but the organiser says how few trustees can open the ballots together."""
-    needed = threshold(asked_threshold(election.document), len(definition.trustees))
+    needed = threshold(asked_threshold(election.draft), len(definition.trustees))
     if election.definition is None and definition.k != needed:
         detail = f"{definition.k} trustees open the ballots, by the draft it takes {needed}"
         scene.find(Level.BALLOTS, "ThresholdDiffers", index, detail)

@@ -25,7 +25,8 @@ HASH_BYTES, PLACE_BYTES = 32, 8
 class Election:
     """What the log has said about one election so far.
 
-    `added` and `roll` give the weight of each voter on the draft roll, until it is frozen, and on the frozen one.
+    `draft` is the newest, `document` the definition made of it. `added` and `roll` give the weight of each voter on the
+    draft roll, until it is frozen, and on the frozen one.
     `registrars`: weight to modulus. `invited` is the name of each trustee by user, `trustees` (name, modulus) of those
     that enrolled, in that order. `issued_for`: how many credentials were issued for each weight. `spent` holds the ids
     of ballot keys on the board, `claimed` those claimed as unused. `epoch` is the one that is published next,
@@ -39,6 +40,7 @@ class Election:
 
     election: bytes
     scratch: InitVar[Scratch]
+    draft: bytes = b""
     status: str = "draft"
     eid: bytes = b""
     definition: ElectionDefinition | None = None
