@@ -48,7 +48,8 @@ def audit(
 
     `genesis_hash` (32 bytes) pins the ledger. `on_progress(what, done, total)` is called now and then. Checks run on
     `workers` processes, by default one a core; a small export is checked in this process. Ballots are opened by the
-    published seeds where there are some, and with `reopen` every one with the released keys.
+    published seeds where there are some, and with `reopen` every one with the released keys. Raises BrokenExecutor when
+    a worker was ended from outside, OSError for want of room for temporary data.
     """
     auditor = _Auditor(genesis_hash, on_progress or _no_progress, workers or os.cpu_count() or 1, level, reopen)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -265,3 +266,6 @@ def _failures() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(str(error)) from error
+    except BrokenExecutor as error:
+        lost = "a process that checked signatures was ended from outside, as when memory is short"
+        raise click.ClickException(f"{lost}: no verdict. Begin again, perhaps with --workers 1") from error

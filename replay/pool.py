@@ -42,6 +42,8 @@ Found = list[tuple[int, list[Flaw]]]
 class Pool:
     """`report(index, flaw)` is told what a submitted check finds, in the order of submission, by `flush` at the
     latest. Checks and the functions for `map` are top-level functions of arguments that pickle.
+
+    All but `close` raise BrokenExecutor once a worker was ended from outside.
     """
 
     def __init__(self, workers: int, report: Callable[[int, Flaw], None]) -> None:

@@ -8,10 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from ballot.replay import pool as module
+from ballot.replay.cli import replay
+from ballot.replay.export import write_records
 from ballot.replay.pool import Flaw, Pool
 from ballot.replay.verify import check_pss
+from tests.support.log_builder import ElectionLog
 
 JOBS = 40
 WAIT_S = 60.0
@@ -61,6 +65,26 @@ def test_an_audit_that_is_killed_leaves_no_worker_behind() -> None:
     while any(_is_alive(worker) for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_an_audit_that_loses_a_worker_gives_no_verdict(
+    log: ElectionLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IN_PROCESS", 0)
+    monkeypatch.setattr(Pool, "_is_ready", lazily_killed)
+    file = tmp_path / "election.ballots"
+    with file.open("wb") as stream:
+        write_records(stream, log.records())
+    result = CliRunner().invoke(replay, ["audit", str(file), "--workers", "2"])
+    assert result.exit_code == 1 and "no verdict" in result.output and "PASS" not in result.output
+
+
+def lazily_killed(pool: Pool) -> bool:
+    executor = pool._start()
+    pool._hello.result()
+    for worker in list(executor._processes):
+        os.kill(worker, signal.SIGKILL)
+    return True
 
 
 def _children(pid: int) -> list[int]:
