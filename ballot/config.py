@@ -211,6 +211,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             raise ConfigError(f"BALLOT_{name} must be at least {least}, not {value}")
         return value
 
+    required("NODE")
     node = number("NODE", 0, least=1)
     log_level = env.get("BALLOT_LOG_LEVEL", "info")
     if log_level.upper() not in logging.getLevelNamesMapping():
