@@ -197,6 +197,7 @@ class Cluster:
             "BALLOT_SECRETS": os.pathsep.join(map(str, (keys / f"node{number}", keys / "shared", keys))),
             "BALLOT_STATE": str(folder / "state"),
             "BALLOT_MAILBOX": str(self.mailbox),
+            "BALLOT_SITE": f"http://127.0.0.1:{ports[self._size + number - 1]}",
             "BALLOT_WORKERS": str(self._workers),
             "BALLOT_API": ",".join(
                 f"{i}=http://127.0.0.1:{ports[self._size + i - 1]}" for i in range(1, self._size + 1)
