@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from . import __version__
 from .cli_settings import settings_or_exit
@@ -21,15 +17,10 @@ from .logs import configure
 from .operator_cli import operator
 from .replay.cli import replay
 from .trustee_cli import trustee
+from .up_cli import up
 from .voter_cli import voter
 
 ROTATED = ("jwt", "otp", "data_key", "redis", "ca", "gateway", "smtp", "tls", "postgres", "signing")
-DATA_HELP = "Where keys, databases and logs of the cluster are kept."
-
-
-def default_folder() -> Path:
-    """PostgreSQL refuses to run as root, and another user could not enter root's home."""
-    return Path("/var/lib/ballot") if os.geteuid() == 0 else Path.home() / ".local" / "share" / "ballot"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -262,66 +253,6 @@ def serve() -> None:
 
 
 @main.command()
-@click.option("--data", type=click.Path(path_type=Path), default=None, help=DATA_HELP)
-@click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 9))
-@click.option("--workers", default=1, show_default=True, help="HTTP worker processes a node.")
-@click.option("--drills", is_flag=True, help="Allow drills (`ballot drill`, /api/_diag/drills).")
-@click.option("--organiser", default="", help="Grant this address the organiser's role once it has registered.")
-def up(data: Path | None, nodes: int, workers: int, drills: bool, organiser: str) -> None:
-    """Start a cluster on this machine and leave it running until Ctrl-C.
-
-    Every node has its own ledger process, gunicorn and PostgreSQL; one Redis serves all. Codes that would be
-    e-mailed go to a mailbox folder, whose path is printed.
-    """
-    from .cluster import Cluster
-
-    folder = data or default_folder()
-    console = Console()
-    cluster = Cluster(folder, nodes=nodes, workers=workers, settings={"BALLOT_DRILLS": str(int(drills))})
-    with console.status(f"starting {nodes} nodes in {folder}"):
-        cluster.start()
-    try:
-        _print_addresses(console, cluster)
-        _stay(cluster, organiser)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        with console.status("stopping"):
-            cluster.stop()
-
-
-def _print_addresses(console: Console, cluster: object) -> None:
-    from .cluster import Cluster
-
-    assert isinstance(cluster, Cluster)
-    table = Table(title="cluster is up")
-    for column in ("node", "API", "log"):
-        table.add_column(column)
-    for one in cluster.nodes:
-        table.add_row(str(one.number), f"{one.url}/api", str(one.log))
-    console.print(table)
-    console.print(f"mailbox  {cluster.mailbox}\ngenesis  {cluster.genesis.hash.hex()}\nCtrl-C stops it; data stays.")
-
-
-def _stay(cluster: object, organiser: str) -> None:
-    from .cluster import Cluster
-    from .operator import OperatorError
-
-    assert isinstance(cluster, Cluster)
-    while True:
-        time.sleep(1)
-        for number in cluster.revive():
-            click.echo(f"node {number} had ended and was started again")
-        if organiser:
-            try:
-                asyncio.run(cluster.grant(organiser, "organiser"))
-                click.echo(f"{organiser} is an organiser now")
-                organiser = ""
-            except OperatorError:
-                continue
-
-
-@main.command()
 @click.option("--ballots", default=200, show_default=True, type=click.IntRange(1, 20_000), help="How many voters vote.")
 @click.option("--seed", default=2017, show_default=True, help="Draws the same ballots again.")
 @click.option("--keep", is_flag=True, help="Leave keys, databases and logs where they are, and say where.")
@@ -351,4 +282,5 @@ main.add_command(drill)
 main.add_command(operator)
 main.add_command(replay)
 main.add_command(trustee)
+main.add_command(up)
 main.add_command(voter)

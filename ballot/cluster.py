@@ -6,7 +6,9 @@ key sizes, fsync on, mutual TLS between the nodes.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -39,6 +41,7 @@ class ClusterNode:
 
     def __init__(self, number: int, folder: Path, environment: Mapping[str, str], postgres: EmbeddedPostgres) -> None:
         self.number, self.folder, self.postgres = number, folder, postgres
+        self.environment_file = _write_environment(folder / "environment", environment)
         self.environment = {**os.environ, **environment}
         self.settings: Settings = read_settings(self.environment)
         self._ledger: subprocess.Popen[bytes] | None = None
@@ -105,6 +108,7 @@ class Cluster:
         self.folder, self._size, self._workers = folder, nodes, workers
         self._extra = dict(settings or {})
         self._sockets: list[Path] = []
+        self._lock = -1
         self.redis = EmbeddedRedis(folder / "redis")
         self.nodes: list[ClusterNode] = []
         self.mailbox = folder / "mailbox"
@@ -121,16 +125,43 @@ class Cluster:
         return load_genesis(self.folder / "keys" / GENESIS_FILE)
 
     def start(self) -> None:
-        """Brings everything up and waits until every node is ready. Raises ClusterError, EmbeddedError."""
+        """Brings everything up and waits until every node is ready, or leaves nothing running.
+
+        Raises ClusterError, EmbeddedError, KeysError.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._take_folder()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _take_folder(self) -> None:
+        """Servers that an earlier run left are stopped at the start; those of a run that goes on must not be."""
+        self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._leave_folder()
+            raise ClusterError(f"a cluster is running in {self.folder}: stop it, or choose another folder") from None
+
+    def _leave_folder(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
+
+    def _start(self) -> None:
         keys = self.folder / "keys"
         if not (keys / GENESIS_FILE).exists():
             init_keys(keys, self._size, "ballot.example")
+        if not (keys / f"node{self._size}").exists():
+            raise ClusterError(f"{keys} has no keys of node {self._size}: start as many nodes as it was made for")
         self.redis.start()
         ports = [free_port() for _ in range(2 * self._size)]
         peers = ",".join(f"{i}=127.0.0.1:{ports[i - 1]}" for i in range(1, self._size + 1))
         for number in range(1, self._size + 1):
-            self.nodes.append(self._make_node(number, ports, peers))
+            self._make_node(number, ports, peers).postgres.start()
         for node in self.nodes:
             node.start_ledger()
             node.start_http()
@@ -143,7 +174,7 @@ class Cluster:
         listens = {node.number: node.settings.listen for node in self.nodes}
         peers = ",".join(f"{one}={host}:{port}" for one, (host, port) in listens.items())
         node = self._make_node(number, [free_port() for _ in range(2 * number)], peers)
-        self.nodes.append(node)
+        node.postgres.start()
         node.start_ledger()
         node.start_http()
         return node
@@ -155,7 +186,6 @@ class Cluster:
         sockets = make_postgres_folder()
         self._sockets.append(sockets)
         postgres = EmbeddedPostgres(folder / "postgres", sockets)
-        postgres.start()
         keys = self.folder / "keys"
         environment = {
             "BALLOT_NODE": str(number),
@@ -167,13 +197,16 @@ class Cluster:
             "BALLOT_SECRETS": os.pathsep.join(map(str, (keys / f"node{number}", keys / "shared", keys))),
             "BALLOT_STATE": str(folder / "state"),
             "BALLOT_MAILBOX": str(self.mailbox),
+            "BALLOT_SITE": f"http://127.0.0.1:{ports[self._size + number - 1]}",
             "BALLOT_WORKERS": str(self._workers),
             "BALLOT_API": ",".join(
                 f"{i}=http://127.0.0.1:{ports[self._size + i - 1]}" for i in range(1, self._size + 1)
             ),
             **self._extra,
         }
-        return self.node_type(number, folder, environment, postgres)
+        node = self.node_type(number, folder, environment, postgres)
+        self.nodes.append(node)
+        return node
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -202,14 +235,24 @@ class Cluster:
             node.stop()
         for node in self.nodes:
             node.postgres.stop()
+            node.environment_file.unlink(missing_ok=True)
         self.redis.stop()
         for sockets in self._sockets:
             shutil.rmtree(sockets, ignore_errors=True)
         self.nodes, self._sockets = [], []
+        self._leave_folder()
 
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _write_environment(file: Path, environment: Mapping[str, str]) -> Path:
+    """What a shell reads with `.` to be this node; its owner's alone, for there is a password in it."""
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()]
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.writelines(lines)
+    return file
 
 
 def _tail(log: Path, lines: int = 20) -> str:

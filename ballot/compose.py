@@ -53,7 +53,7 @@ def _app_settings(settings: Settings) -> AppSettings:
     app = AppSettings(
         node=settings.node,
         issuer=origin,
-        site=settings.site or origin,
+        site=settings.site_url,
         mail_sender=settings.mail_from,
         mailbox=settings.mailbox,
         mutex=settings.mutex,

@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from .keys import load_genesis
 from .ledger import rsa
 from .ledger.entry import Entry
+from .ledger.membership import membership_of
 from .ledger.settings import Address, NodeKeys, NodeSettings, PeerTls
 from .ledger.vault import Vault, VaultError
 from .ledger.witness import Witness, WitnessError, read_vkeys
@@ -62,6 +63,11 @@ class Settings:
     @property
     def socket(self) -> Path:
         return self.state / "node.sock"
+
+    @property
+    def site_url(self) -> str:
+        """Where mail sends people: BALLOT_SITE, else the log's name as an address. Raises ConfigError, KeysError."""
+        return self.site or f"https://{membership_of(self.genesis().fields).origin}"
 
     def secret(self, name: str) -> bytes:
         """A secret's bytes. Raises ConfigError."""
@@ -211,6 +217,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             raise ConfigError(f"BALLOT_{name} must be at least {least}, not {value}")
         return value
 
+    required("NODE")
     node = number("NODE", 0, least=1)
     log_level = env.get("BALLOT_LOG_LEVEL", "info")
     if log_level.upper() not in logging.getLevelNamesMapping():

@@ -8,7 +8,6 @@ from redis import Redis
 
 from .config import ConfigError, Settings
 from .drills.post import DrillMailer
-from .ledger.membership import membership_of
 from .mail.transport import MailboxMailer, Mailer, SmtpMailer
 from .projections.mailing import Post
 
@@ -39,5 +38,4 @@ def _real_mailer(settings: Settings) -> Mailer:
 
 def make_post(settings: Settings) -> Post:
     """Raises ConfigError."""
-    site = settings.site or membership_of(settings.genesis().fields).origin
-    return Post(make_mailer(settings), settings.mail_from, site)
+    return Post(make_mailer(settings), settings.mail_from, settings.site_url)

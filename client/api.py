@@ -99,8 +99,8 @@ def unb64(text: str) -> bytes:
 class Line:
     """Connections to the nodes of one cluster, for everybody in this process. An async context manager.
 
-    `urls` are the nodes' base addresses, or one of a gateway; a node is named by its place in that list. `tls` trusts
-    their certificates, where the system's own authorities do not.
+    `urls` are the nodes' addresses, with or without /api, or one of a gateway; a node is named by its place in that
+    list. `tls` trusts their certificates, where the system's own authorities do not.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Line:
     ) -> None:
         if not urls:
             raise ValueError("a cluster has at least one node")
-        self.urls = [url.rstrip("/") for url in urls]
+        self.urls = [url.rstrip("/").removesuffix("/api") for url in urls]
         self._timeout_s, self._patience_s, self._tls = timeout_s, patience_s, tls
 
     async def __aenter__(self) -> Self:
@@ -151,7 +151,7 @@ class Line:
                 content = await response.read()
                 status, answer = response.status, response.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise NoAnswer(f"{method} {path}: {error!r}") from error
+            raise NoAnswer(f"{method} {path}: {str(error) or type(error).__name__}") from error
         if status >= 400:
             raise _failure(status, answer.get("Retry-After", ""), content)
         return Reply(status, _number(answer.get("Ledger-Index", "")), content)

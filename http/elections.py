@@ -260,7 +260,7 @@ class Open(_ElectionResource):
         "Freeze the roll and open",
         "organiser",
         {200: ElectionView},
-        "UnknownElection NotOrganiser NotADraft AlreadyOpened RollChanged DraftChanged TrusteesChanged "
+        "UnknownElection NotOrganiser NotADraft AlreadyOpened RollEmpty RollChanged DraftChanged TrusteesChanged "
         "TrusteeMissing BadDefinition",
         body=Nothing,
         appends=True,

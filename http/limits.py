@@ -118,7 +118,11 @@ def _numbers(limit: Limit) -> tuple[int, int]:
 def too_many(limit: int, retry_after: str) -> Refused:
     """The refusal of one request too many, where `limit` are allowed."""
     values = dict(zip(RATE_HEADERS, (str(limit), "0", retry_after), strict=True))
-    return Refused("TooManyRequests", "slow down", headers={"Retry-After": retry_after, **values})
+    return Refused(
+        "TooManyRequests",
+        f"too many of these: try again in {retry_after} s",
+        headers={"Retry-After": retry_after, **values},
+    )
 
 
 class Bucket:

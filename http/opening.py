@@ -30,10 +30,10 @@ Hidden = dict[tuple[int, bytes], tuple[str, bytes]]
 
 
 async def open_election(services: Services, row: queries.Election) -> None:
-    """Raises Refused (NotADraft, AlreadyOpened, RollChanged, DraftChanged, TrusteesChanged, TrusteeMissing,
+    """Raises Refused (NotADraft, AlreadyOpened, RollEmpty, RollChanged, DraftChanged, TrusteesChanged, TrusteeMissing,
     BadDefinition), Unavailable.
     """
-    _refuse(row)
+    refuse_early(row)
     async with services.reading() as connection:
         voters = await queries.roll(connection, row.election)
         invited = (await trustees_of(connection, [row.election]))[row.election]
@@ -73,14 +73,14 @@ async def open_election(services: Services, row: queries.Election) -> None:
     log.info("election opened", extra={"voters": len(leaves), "weights": len(weights), "trustees": len(enrolled)})
 
 
-def _refuse(row: queries.Election) -> None:
-    # Before any key is made; consensus asks the same again.
+def refuse_early(row: queries.Election) -> None:
+    """Before any key is made; consensus asks the same again. Raises Refused."""
     if row.eid is not None:
         raise Refused("AlreadyOpened", "the election was opened before")
     if row.status not in ("draft", "frozen"):
         raise Refused("NotADraft", f"the election is {row.status}")
     if not row.roll_size:
-        raise Refused("RollChanged", "the roll is empty")
+        raise Refused("RollEmpty", "nobody is on the roll: add voters first")
 
 
 def build_roll(voters: Sequence[queries.Voter], addresses: Hidden) -> tuple[list[bytes], bytes]:

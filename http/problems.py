@@ -77,7 +77,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "NotDue": (409, "It is too early for this"),
     "NotOpen": (409, "The election is not open"),
     "DraftChanged": (409, "The draft changed"),
-    "RollChanged": (409, "The roll changed, or is empty"),
+    "RollChanged": (409, "The roll changed"),
     "TooManyTrustees": (409, "There are too many trustees"),
     "TrusteesChanged": (409, "The trustees changed"),
     "TooLate": (409, "It is too late for this"),

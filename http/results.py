@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from hashlib import sha256
 from typing import Any, cast
 
@@ -13,7 +13,6 @@ from msgspec import UNSET, UnsetType
 from ..ledger.entry import decode_map
 from ..projections import queries
 from ..replay.report import CAVEAT
-from ..voting.definition import decode_definition
 from ..voting.question import Question
 from .describe import Media, route
 from .drafts import decode_draft
@@ -76,7 +75,8 @@ class BoardLine(msgspec.Struct, frozen=True):
     epoch: int
 
 
-def accounting_of(row: queries.Election, tally: dict[str, Any] | None) -> Accounting:
+def accounting_of(row: queries.Election, tally: dict[str, Any] | None, issued: Mapping[int, int]) -> Accounting:
+    """`issued`: how many credentials for each weight."""
     counted = {} if tally is None else tally["ballots"]
     complete = row.status in ("published", "tallied")
     silent = row.issued - row.published - row.unused if complete else None
@@ -89,16 +89,20 @@ def accounting_of(row: queries.Election, tally: dict[str, Any] | None) -> Accoun
         invalid=counted.get("invalid"),
         unused=row.unused,
         silent=silent,
-        silent_votes=None if silent is None else silent * _heaviest(row),
+        silent_votes=None if silent is None else most_votes(silent, issued, tally),
         margins=[] if tally is None else [question.get("margin") for question in tally["questions"]],
         caveat=CAVEAT,
     )
 
 
-def _heaviest(row: queries.Election) -> int:
-    if row.definition is None:
-        return 1
-    return max(registrar.weight for registrar in decode_definition(row.definition).registrars)
+def most_votes(silent: int, issued: Mapping[int, int], tally: dict[str, Any] | None) -> int:
+    """What so many credentials can have been worth: the heaviest of those whose ballots did not count."""
+    counted = {} if tally is None else tally["weights"]
+    worth = 0
+    for weight in sorted(issued, reverse=True):
+        left = min(silent, max(0, issued[weight] - counted.get(str(weight), 0)))
+        worth, silent = worth + left * weight, silent - left
+    return worth
 
 
 class Results:
@@ -119,6 +123,7 @@ class Results:
         async with self._services.reading() as connection:
             row = (await seen_election(connection, election, user)).election
             attested = await queries.attestations(connection, election)
+            issued = await queries.issued_weights(connection, election)
         draft = decode_draft(row.draft)
         tally: dict[str, Any] | None = None if row.tally is None else msgspec.json.decode(row.tally)
         answer(
@@ -130,7 +135,7 @@ class Results:
                 tally=tally,
                 disputed=row.disputed,
                 attestations=[AttestationView(one.node, one.digest == row.tally_digest) for one in attested],
-                accounting=accounting_of(row, tally),
+                accounting=accounting_of(row, tally, issued),
             ),
         )
 

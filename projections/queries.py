@@ -249,6 +249,17 @@ async def weights(connection: Connection, election: bytes) -> set[int]:
     return set(await _column(connection, "select distinct weight from roll where election = %b", (election,)))
 
 
+async def issued_weights(connection: Connection, election: bytes) -> dict[int, int]:
+    """How many credentials were issued to voters of each weight."""
+    query = """select roll.weight, count(*) from elections
+               join credentials on credentials.eid = elections.eid
+               join roll on roll.election = elections.election and roll.voter = credentials.voter
+               where elections.election = %b group by roll.weight"""
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(query, (election,), binary=True)
+        return dict(await cursor.fetchall())
+
+
 async def roll_places(connection: Connection, election: bytes, tags: Sequence[bytes]) -> dict[bytes, int]:
     """Tag of an address to the entry that put it on the roll, for those that are on it."""
     query = """select roll_tags.tag, roll.added_at from roll_tags

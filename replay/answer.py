@@ -28,20 +28,25 @@ def is_url(source: str) -> bool:
     return source.startswith(("http://", "https://"))
 
 
+def _base(node: str) -> str:
+    """A node's address, which may also be given as that of its API."""
+    return node.rstrip("/").removesuffix("/api")
+
+
 def open_url(node: str, first: int = 1) -> Answer:
     """The export of a running node from entry `first` on, as bytes. Raises SourceError, Gone, also while it is read."""
-    return Answer(node.rstrip("/") + EXPORT_PATH + (f"?from={first}" if first > 1 else ""))
+    return Answer(_base(node) + EXPORT_PATH + (f"?from={first}" if first > 1 else ""))
 
 
 def read_checkpoint(node: str) -> bytes:
     """The newest checkpoint of a running node, unverified. Raises SourceError, Gone."""
-    with Answer(node.rstrip("/") + CHECKPOINT_PATH) as answer:
+    with Answer(_base(node) + CHECKPOINT_PATH) as answer:
         return answer.read(MAX_NOTE_BYTES)
 
 
 def node_digest(node: str) -> tuple[int, str]:
     """(applied index, public state digest) of a running node. Raises SourceError."""
-    with Answer(node.rstrip("/") + DIGEST_PATH) as answer:
+    with Answer(_base(node) + DIGEST_PATH) as answer:
         data = answer.read(MAX_DIGEST_BYTES)
     try:
         value = json.loads(data)
@@ -52,7 +57,7 @@ def node_digest(node: str) -> tuple[int, str]:
 
 def read_entries(node: str, first: int, last: int) -> list[tuple[bytes, bytes]]:
     """(header, public payload) of entries from `first` on: at least one, not beyond `last`. Raises SourceError."""
-    with Answer(f"{node.rstrip('/')}{ENTRIES_PATH}?from={first}&to={last}") as answer:
+    with Answer(f"{_base(node)}{ENTRIES_PATH}?from={first}&to={last}") as answer:
         data = answer.read(MAX_ENTRIES_BYTES)
     try:
         entries = json.loads(data)["entries"]
@@ -89,7 +94,7 @@ class Answer:
             kind = Gone if error.code >= 500 or error.code in (422, 429) else SourceError
             raise kind(f"{url}: {error}") from error
         except self._broken as error:
-            raise Gone(f"{url}: {error}") from error
+            raise Gone(f"{url}: {getattr(error, 'reason', error)}") from error
 
     def read(self, size: int, /) -> bytes:
         try:

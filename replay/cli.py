@@ -38,7 +38,7 @@ class Kept(msgspec.Struct):
     consistency: tuple[bytes, ...] = ()
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def replay() -> None:
     """Verify a ballot ledger from its public record, without trusting those who run it.
 

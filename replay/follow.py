@@ -107,7 +107,8 @@ class Monitor:
             self._store.save(NOTE_RECORD, note)
         shown = self._shown.setdefault(node, _Shown())
         shown.size, shown.fallen_s = max(shown.size, size), 0.0
-        return Seen(node, "ok", size)
+        newest = self._trust.newest.size
+        return Seen(node, "ok", size, "" if size == newest else f"{newest} were seen already")
 
     async def _stands_by(self, number: int, node: str, size: int, answers: Public) -> None:
         """A node that shows less than it did may have lost the checkpoint alone. Raises NoAnswer, Refused if not."""

@@ -15,8 +15,8 @@ import click
 from ..ledger.frame import frame
 from ..ledger.receipt import ReceiptError
 from ..ledger.witness import WitnessError, read_signer, write_signer
-from .answer import SourceError, is_url, read_entries
-from .options import Pin, accept_option, as_json, genesis_option
+from .answer import Gone, SourceError, is_url, read_entries
+from .options import Pin, accept_option, as_json, existing_file, genesis_option
 from .receipt import pinned
 
 if TYPE_CHECKING:  # Whatever can open a connection is loaded by the commands that need it.
@@ -51,7 +51,9 @@ FALLEN_POLL_S = 1.0
     help="Seconds in which a node that fell back, as after a crash, must be where it was.",
 )
 @click.option("--once", is_flag=True, help="Look once, then end.")
-@click.option("--witness-key", "key_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--witness-key", "key_file", type=existing_file, help="Cosign what was seen, with this key of `witness-key`."
+)
 @as_json
 def follow_command(
     urls: tuple[str, ...],
@@ -71,7 +73,8 @@ def follow_command(
 
     With --witness-key it also cosigns what it saw and leaves the cosignature at the nodes (C2SP tlog-cosignature).
 
-    Exit status: 0 all is well, 1 an alarm (fork, rollback, recovery, untrusted), 2 usage, 3 no node answered (--once).
+    Exit status: 0 all is well, 1 an alarm (fork, rollback, recovery, untrusted), 2 usage, 3 no node answered
+    (with --once, or before a genesis is known).
     """
     if not all(map(is_url, urls)):
         raise click.UsageError("a URL must start with http:// or https://")
@@ -82,6 +85,9 @@ def follow_command(
         trust = _trust(urls[0], state, Pin(genesis), accepted)
         follower = _Follower(tuple(dict.fromkeys(url.rstrip("/") for url in urls)), state, trust, patience, as_json)
         raise SystemExit(asyncio.run(follower.run(None if once else interval, signer)))
+    except Gone as error:  # before there was anything to trust
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(3) from error
     except (SourceError, ReceiptError, OSError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:

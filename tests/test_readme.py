@@ -62,11 +62,23 @@ def test_up_starts_a_cluster_that_can_be_checked_and_stops_when_told(tmp_path: P
             with urllib.request.urlopen(f"{url}/_diag/health", timeout=5) as answer:
                 assert answer.status == 200
         assert check(tmp_path, urls[0].removesuffix("/api")) == ["audit: PASS", "same"]
-        up.send_signal(signal.SIGINT)
+        assert (
+            refused_beside(folder, tmp_path)
+            == f"Error: a cluster is running in {folder}: stop it, or choose another folder"
+        )
+        up.send_signal(signal.SIGTERM)
         assert up.wait(30) == 0
+        assert not list(folder.glob("node*/environment"))
     finally:
         up.kill()
         subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+def refused_beside(folder: Path, home: Path) -> str:
+    """What a second `ballot up` in the same folder says; the first one goes on."""
+    command = [".venv/bin/ballot", "up", "--data", str(folder)]
+    second = subprocess.run(command, cwd=ROOT, env=environment(home), capture_output=True, text=True, timeout=30)
+    return second.stderr.strip()
 
 
 def check(folder: Path, node: str) -> list[str]:

@@ -18,6 +18,7 @@ from ballot import trustee_cli, trustee_key
 from ballot.cli import main
 from ballot.client.api import b64
 from ballot.ledger import rsa
+from ballot.mail.letter import LANGUAGES, Language, letter
 from ballot.trustee_key import KeyFileError, make_key, read_key
 from ballot.voting.fold import key_hash
 from tests.support.keys import long_key
@@ -198,3 +199,15 @@ def test_a_board_that_is_not_proven_releases_nothing_and_says_so(key: Path, line
 def test_too_early_is_no_alarm(key: Path, line: TrusteeLine) -> None:
     done = run("release", key, line, "--yes")
     assert done.exit_code == 1 and "has not opened" in done.output and "NOT TRUSTED" not in done.output
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_command_in_the_invitation_gives_every_option_that_is_required(language: Language) -> None:
+    written = letter("trustee", language, title="x", name="x", site="https://n", election=b64(ELECTION))
+    [line] = [line for line in written.text.splitlines() if "ballot trustee enrol" in line]
+    options = [option for option in trustee_cli.enrol.params if option.required and option.opts[0].startswith("--")]
+    assert len(options) == 3
+    assert all(f" {option.opts[0]} " in line for option in [*options, GENESIS])
+
+
+GENESIS = next(option for option in trustee_cli.enrol.params if option.name == "genesis")

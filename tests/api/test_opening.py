@@ -1,9 +1,15 @@
 """The roll that an election is opened with."""
 
-from ballot.http.opening import build_roll
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from ballot.http.opening import build_roll, refuse_early
+from ballot.http.problems import Refused
 from ballot.ledger.frame import frame_hash
 from ballot.ledger.proof import root_of
-from ballot.projections.queries import Voter
+from ballot.projections.queries import Election, Voter
 from ballot.voting.ballot import roll_leaf
 
 VOTERS = [Voter(bytes([number]) * 16, number, 7) for number in (3, 1, 2)]
@@ -21,3 +27,17 @@ def test_leaves_are_sorted_and_hide_the_address() -> None:
 
 def test_the_order_in_which_voters_were_added_makes_no_difference() -> None:
     assert build_roll(VOTERS, ADDRESSES) == build_roll(VOTERS[::-1], ADDRESSES)
+
+
+@pytest.mark.parametrize(
+    ("status", "eid", "refusal"),
+    [("draft", None, "RollEmpty"), ("cancelled", None, "NotADraft"), ("open", b"e" * 32, "AlreadyOpened")],
+)
+def test_what_cannot_be_opened_is_refused_by_its_name_before_a_key_is_made(
+    status: str, eid: bytes | None, refusal: str
+) -> None:
+    nothing: dict[str, Any] = dict.fromkeys((one.name for one in fields(Election)), 0)
+    row = Election(**nothing | {"status": status, "eid": eid})
+    with pytest.raises(Refused) as caught:
+        refuse_early(row)
+    assert caught.value.refusal == refusal

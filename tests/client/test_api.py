@@ -80,7 +80,7 @@ def test_a_refused_connection_is_no_answer() -> None:
         line.urls = ["http://127.0.0.1:1"]
         return await line.send(0, "GET", "/")
 
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoAnswer, match=r"^GET /: Cannot connect to host 127\.0\.0\.1:1 "):
         run(use, fine)
 
 

@@ -229,6 +229,8 @@ def test_the_roll_and_the_attestations_are_read_in_order(dsn: str) -> None:
         assert await queries.roll(connection, OPEN) == [queries.Voter(ANN, 1, 2), queries.Voter(BOB, 3, 3)]
         attested = [queries.Attestation(1, b"x"), queries.Attestation(2, b"y")]
         assert await queries.attestations(connection, OPEN) == attested
+        assert await queries.issued_weights(connection, OPEN) == {1: 1}
+        assert await queries.issued_weights(connection, DRAFT) == {}
         assert await queries.elector(connection, OPEN, ANN) == queries.Elector(1, b"n" * 384)
         assert await queries.elector(connection, OPEN, BOB) == queries.Elector(3, None)
         assert await queries.elector(connection, DRAFT, ANN) is None

@@ -170,6 +170,12 @@ def test_an_export_is_downloaded_whole_or_not_at_all(
     assert {path.name for path in tmp_path.iterdir()} == {"api", "copy", "copy.part"}
 
 
+@pytest.mark.parametrize("end", ["/", "/api", "/api/"])
+def test_a_nodes_address_may_be_that_of_its_api(node: str, good: Path, end: str) -> None:
+    assert run("audit", node + end, "--level", "chain").exit_code == 0
+    assert run("rebuild", good, "--node", node + end).exit_code == 0
+
+
 def test_an_export_is_read_from_a_node(node: str, log: ElectionLog) -> None:
     assert list(open_source(node)) == log.records()
 
@@ -205,7 +211,8 @@ def test_a_monitor_says_what_it_cannot_do(tmp_path: Path, good: Path) -> None:
     state = ("--state", tmp_path / "state", "--once")
     assert run("follow", good, *state).exit_code == 2
     assert run("follow", "http://127.0.0.1:1", "--witness-key", good, *state).exit_code == 2
-    assert run("follow", "http://127.0.0.1:1", *state).exit_code == 1
+    away = run("follow", "http://127.0.0.1:1", *state)
+    assert away.exit_code == 3 and away.output.endswith("Connection refused\n")
 
 
 def test_rebuild_stops_at_an_entry(good: Path, log: ElectionLog) -> None:

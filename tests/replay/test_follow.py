@@ -117,7 +117,7 @@ def test_a_node_that_lags_is_no_alarm(tmp_path: Path) -> None:
     watch = Watch(tmp_path, grown(9), slow)
     for _ in range(3):
         watch.now_s += 1000
-        assert watch.look() == [Seen("memory:0", "ok", 9), Seen("memory:1", "ok", 5)]
+        assert watch.look() == [Seen("memory:0", "ok", 9), Seen("memory:1", "ok", 5, "9 were seen already")]
     watch.line.mute = {0}
     assert watch.verdicts() == ["unreachable", "behind"]
     grown(9, slow)
@@ -157,7 +157,7 @@ def test_a_node_that_lost_a_checkpoint_alone_stands_by_it(tmp_path: Path) -> Non
     watch.look()
     forgetful = Forgetful()
     watch.line.clusters[0] = grown(9, forgetful)
-    assert watch.look() == [Seen("memory:0", "ok", 6)]
+    assert watch.look() == [Seen("memory:0", "ok", 6, "9 were seen already")]
 
 
 def test_a_node_that_falls_back_for_a_moment_is_no_alarm(tmp_path: Path) -> None:

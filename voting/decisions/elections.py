@@ -89,7 +89,7 @@ def _refuse_opening(election: Row, cmd: c.OpenElection, now_us: int) -> Refusal 
     if election["draft"] != cmd.draft:
         return Refusal("DraftChanged", "the draft was amended meanwhile: look at it and open again")
     if (election.get("roll_size") or 0) != len(cmd.leaves) or not cmd.leaves:
-        return Refusal("RollChanged", "the roll changed meanwhile, or is empty: look at it and open again")
+        return Refusal("RollChanged", "the roll changed meanwhile, or nobody is on it: look at it and open again")
     if election["status"] == "frozen" and election["roll_root"] != cmd.root:
         return Refusal("RollChanged", "the roll is frozen with another root")
     try:
