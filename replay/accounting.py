@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from .report import Accounting, Level, Minting
 from .scene import Election, Scene
 
 
-def account(
-    election: Election, valid: int, invalid: int, worth: Callable[[int], int] = lambda silent: silent
-) -> Accounting:
-    """What the log has said so far. `valid` and `invalid` are those of a count, 0 before there is one; `worth` tells
-    how many votes so many silent credentials may have been.
-    """
+def account(election: Election) -> Accounting:
+    """What the log has said so far, without what only a count can tell."""
     issued, unused, published = len(election.issued), len(election.claimed), election.board.count
     silent = issued - max(published, election.casts) - unused
     return Accounting(
@@ -21,11 +15,8 @@ def account(
         issued=issued,
         cast=election.casts,
         published=published,
-        valid=valid,
-        invalid=invalid,
         unused=unused,
         silent=silent,
-        silent_votes=worth(silent),
     )
 
 
@@ -33,8 +24,8 @@ def note_checkpoint(scene: Scene) -> None:
     """A checkpoint covers the log so far: notes the accounting of every election that the entries since are about."""
     for name in scene.touched:
         election = scene.elections[name]
-        now = account(election, *election.stated)
-        numbers = (now.roll, now.issued, now.cast, now.published, now.valid, now.invalid, now.unused, now.silent)
+        now = account(election)
+        numbers = (now.roll, now.issued, now.cast, now.published, *election.stated, now.unused, now.silent)
         election.series.note((scene.tree.size, *numbers))
     scene.touched.clear()
 
@@ -55,8 +46,10 @@ def check_minted(scene: Scene, index: int, election: Election) -> None:
 
 
 def find_minted(scene: Scene, index: int, election: Election, minting: Minting) -> None:
-    """Reported once an election, with the counts at the entry where it first shows."""
-    if election.minting is not None:
+    """Reported once an election, with the counts at the entry where it first shows. A log that is damaged accuses
+    nobody: the credential may be in an entry that cannot be read.
+    """
+    if election.minting is not None or scene.findings.damaged:
         return
     election.minting = minting
     of_weight = f" of weight {minting.weight}" if minting.weight else ""

@@ -76,6 +76,7 @@ class _Auditor:
 
     def read(self, records: Iterable[Record]) -> None:
         end: EndRecord | None = None
+        is_export = True
         try:
             for record in records:
                 if end is not None:
@@ -84,7 +85,9 @@ class _Auditor:
                 end = self._take(record)
         except ExportError as error:
             self._find_structure("MalformedExport", str(error))
-        self._chain.end(end)
+            is_export = self._scene.tree.size > 0
+        if is_export:
+            self._chain.end(end)
         self._pool.flush()
 
     def _take(self, record: Record) -> EndRecord | None:
@@ -147,7 +150,7 @@ class _Auditor:
             eid=election.eid.hex(),
             title=election.definition.title if election.definition else "",
             status=election.status,
-            accounting=account(election, recount.valid, recount.invalid, recount.silent_votes),
+            accounting=recount.complete(account(election)),
             recounted=bool(recount.document),
             by_seed=recount.by_seed,
             by_keys=recount.by_keys,

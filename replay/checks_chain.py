@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..ledger.checkpoint import Checkpoint, CheckpointError, read_note
 from ..ledger.entry import Entry, EntryError, check_link, parse
 from ..ledger.frame import FrameError, parse_frame, read_u64
@@ -152,4 +154,4 @@ def _read(header: bytes, public: bytes) -> tuple[Entry | None, str]:
     try:
         return parse(header, public), ""
     except EntryError as error:
-        return read_header(header), str(error)
+        return read_header(header), re.sub(r"^entry \d+: ", "", str(error))  # A finding names its entry by itself.

@@ -6,6 +6,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain, islice, repeat
 from operator import itemgetter
 from typing import Any
@@ -20,7 +21,7 @@ from ..voting.trustee import key_problem, release_message
 from . import events as e
 from .accounting import find_minted
 from .pool import Flaw
-from .report import Level, Minting, Outcome
+from .report import Accounting, Level, Minting, Outcome
 from .scene import Election, Handlers, Scene
 from .verify import Primes, check_pss, open_ballots
 
@@ -158,7 +159,14 @@ class Recount:
                 minting = Minting(election.published_at, weight, *numbers, dict(election.spans))
                 find_minted(self._scene, election.published_at, election, minting)
 
-    def silent_votes(self, silent: int) -> int:
+    def complete(self, accounting: Accounting) -> Accounting:
+        """With what the count tells, if there is one."""
+        if not self.document:
+            return accounting
+        votes = self._silent_votes(accounting.silent)
+        return replace(accounting, valid=self.valid, invalid=self.invalid, silent_votes=votes)
+
+    def _silent_votes(self, silent: int) -> int:
         """What `silent` credentials that nobody has heard of could at most have been worth, as far as was counted."""
         if len(self._silent) == 1:
             return silent * next(iter(self._silent))

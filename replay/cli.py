@@ -1,4 +1,4 @@
-"""`ballot replay`: what anyone can do with a ledger's public part. Exit status: 0 for yes, 1 for no, 2 for usage."""
+"""`ballot replay`: what anyone can do with a ledger's public part. Exit status 0 for yes, 1 no, 2 usage, 3 unknown."""
 
 from __future__ import annotations
 
@@ -52,6 +52,9 @@ def replay() -> None:
       ballot replay receipt my-receipt.txt --export election.ballots
       ballot replay count ward.blt --method stv
       ballot replay follow http://127.0.0.1:8001 http://127.0.0.1:8002
+
+    Exit status: 0 for yes (pass, valid, equal), 1 for no, 2 for a wrong command line, 3 when neither could be told,
+    as when a file is not there or a node does not answer.
     """
 
 
@@ -257,15 +260,21 @@ def _status(report: Report) -> int:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """What is wrong with the input or the line to it, said in one line with status 1."""
+    """What is wrong with the input, said in one line with status 1; with 3 what keeps it from being judged."""
     try:
         yield
     except ReceiptError as error:
         raise click.ClickException(f"{error.name}: {error}") from error
-    except (SourceError, ExportError, EntryError) as error:
+    except (ExportError, EntryError) as error:
         raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(str(error)) from error
+    except (SourceError, OSError) as error:
+        raise Unknown(str(error)) from error
     except BrokenExecutor as error:
         lost = "a process that checked signatures was ended from outside, as when memory is short"
-        raise click.ClickException(f"{lost}: no verdict. Begin again, perhaps with --workers 1") from error
+        raise Unknown(f"{lost}: no verdict. Begin again, perhaps with --workers 1") from error
+
+
+class Unknown(click.ClickException):
+    """Neither yes nor no: a source that cannot be reached, a disk that is full."""
+
+    exit_code = 3

@@ -74,18 +74,19 @@ class Accounting:
     A dishonest registrar could have voted for the silent, and only claims of unused credentials expose it.
     `silent_votes` is the most that they could have been worth where ballots have weights (then also invalid ballots
     count as silent, for their weights are not told apart).
-    `cast` counts entries between open and close; `published`, `valid` and `invalid` ballots on the board.
+    `cast` counts entries between open and close; `published`, `valid` and `invalid` ballots on the board. What only a
+    count can tell is None where none was made.
     """
 
     roll: int = 0
     issued: int = 0
     cast: int = 0
     published: int = 0
-    valid: int = 0
-    invalid: int = 0
+    valid: int | None = None
+    invalid: int | None = None
     unused: int = 0
     silent: int = 0
-    silent_votes: int = 0
+    silent_votes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +177,9 @@ class Report:
 
     def verdict(self, level: Level) -> str:
         """`pass`, `fail`, or `not checked`."""
-        if not reaches(self.level, level):
-            return "not checked"
-        return "fail" if self.at(level) else "pass"
+        if self.at(level):
+            return "fail"
+        return "pass" if reaches(self.level, level) and self.entries else "not checked"
 
     def to_json(self) -> dict[str, Any]:
         """Made of what JSON has, without the series."""
@@ -220,6 +221,11 @@ class Findings:
         self.seen[level, name] += 1
         if self.seen[level, name] <= KEPT_OF_A_NAME:
             self.kept.append(Finding(level, name, index, detail))
+
+    @property
+    def damaged(self) -> bool:
+        """Whether entries are missing or not what was sealed, so that what is left must not be used against anybody."""
+        return any(level in (Level.STRUCTURE, Level.CHAIN) for level, _ in self.seen)
 
     def sorted(self) -> list[Finding]:
         """By index, then level: what stands first is what broke first."""

@@ -48,7 +48,8 @@ def election_lines(election: ElectionReport, *, counted: bool = True) -> list[st
     """
     numbers = asdict(election.accounting)
     lines = [f"{election.title or election.election} ({election.status}{', DISPUTED' if election.disputed else ''})"]
-    lines.append("  " + "  ".join(f"{name} {number}" for name, number in numbers.items()))
+    shown = ((name, "-" if number is None else number) for name, number in numbers.items())
+    lines.append("  " + "  ".join(f"{name} {number}" for name, number in shown))
     for outcome in election.outcomes:
         names = ", ".join(outcome.names) or "nobody"
         lines.append(f"  {outcome.text} {names} ({outcome.method}, rounds: {outcome.rounds}, margin: {outcome.margin})")
@@ -64,7 +65,7 @@ def election_lines(election: ElectionReport, *, counted: bool = True) -> list[st
 
 def _silent_lines(election: ElectionReport) -> list[str]:
     votes = election.accounting.silent_votes
-    if votes <= 0:
+    if not votes or votes < 0:
         return []
     close = [outcome.text for outcome in election.outcomes if votes >= outcome.margin]
     verdict = f"as much as the margin of: {', '.join(close)}" if close else "less than every margin"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ballot.replay.audit import audit
 from ballot.replay.cli import replay
-from ballot.replay.export import Record, write_records
+from ballot.replay.export import EntryRecord, Record, write_records
 from ballot.replay.report import ElectionReport, Report
 from ballot.replay.series import BLOCK_ROWS, COLUMNS, Row, Series
 from ballot.voting.choice import encode_choice
@@ -184,6 +184,20 @@ def test_a_cast_before_its_credential_was_issued_shows_at_that_entry(log: Electi
     assert finding.index == place + 1
     minting = only(report).minting
     assert minting is not None and (minting.ballots, minting.unused, minting.issued) == (1, 0, 0)
+
+
+def test_a_log_that_was_damaged_on_its_way_accuses_nobody(log: ElectionLog) -> None:
+    """An issue that cannot be read is one too few: no proof against the registrar."""
+    records = log.records()
+    entries = [place for place, record in enumerate(records) if isinstance(record, EntryRecord)]
+    place = entries[log.find("CredentialIssued")]
+    damaged = records[place]
+    assert isinstance(damaged, EntryRecord)
+    records[place] = EntryRecord(damaged.header, damaged.public[:-1] + bytes([damaged.public[-1] ^ 1]))
+    report = run(records)
+    assert "CredentialsMinted" not in names(report) and only(report).minting is None
+    assert report.first is not None and report.first.name == "MalformedEntry"
+    assert report.first.detail == "public payload does not match its header"
 
 
 def test_the_evidence_can_be_counted_in_the_log(log: ElectionLog) -> None:

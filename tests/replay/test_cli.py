@@ -111,11 +111,27 @@ def test_audit_names_the_first_entry_that_is_broken(bad: Path) -> None:
     assert f"the first that is broken: entry {first['index']}, {first['detail']}" in run("audit", bad).output
 
 
-def test_a_missing_file_is_a_failure_and_a_wrong_option_is_usage(tmp_path: Path, good: Path) -> None:
-    assert run("audit", tmp_path / "none").exit_code == 1
+def test_what_cannot_be_told_is_neither_yes_nor_no_nor_a_wrong_command(tmp_path: Path, good: Path) -> None:
+    assert run("audit", tmp_path / "none").exit_code == 3
+    assert run("audit", "http://127.0.0.1:1").exit_code == 3
+    assert run("rebuild", good, "--node", "http://127.0.0.1:1").exit_code == 3
     assert run("audit", good, "--genesis", "nonsense").exit_code == 2
     assert run("receipt", good).exit_code == 2
     assert run("export", "file:///etc/passwd", tmp_path / "x").exit_code == 2
+
+
+def test_a_file_that_is_no_export_is_called_so_and_nothing_else_is_said_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "picture"
+    file.write_bytes(b"\x89PNG")
+    told = json.loads(run("audit", file, "--json").output)
+    assert [finding["name"] for finding in told["findings"]] == ["MalformedExport"]
+    assert set(told["levels"].values()) == {"fail", "not checked"}
+
+
+def test_what_only_a_count_can_tell_is_left_open_without_one(good: Path) -> None:
+    told = json.loads(run("audit", good, "--level", "ballots", "--json").output)["elections"][0]["accounting"]
+    assert (told["published"], told["valid"], told["invalid"], told["silent_votes"]) == (3, None, None, None)
+    assert "valid -  invalid -" in run("audit", good, "--level", "ballots").output
 
 
 def test_rebuild_prints_the_digest(good: Path, log: ElectionLog) -> None:
@@ -165,7 +181,7 @@ def test_an_export_is_downloaded_whole_or_not_at_all(
     assert file.read_bytes() == good.read_bytes()
     monkeypatch.setattr("ballot.replay.download.PATIENCE_S", 0.0)
     (tmp_path / "api" / "ledger" / "export").write_bytes(good.read_bytes()[:-1])
-    assert run("export", node, file).exit_code == 1
+    assert run("export", node, file).exit_code == 3
     assert file.read_bytes() == good.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"api", "copy", "copy.part"}
 
@@ -218,5 +234,5 @@ def test_a_monitor_says_what_it_cannot_do(tmp_path: Path, good: Path) -> None:
 def test_rebuild_stops_at_an_entry(good: Path, log: ElectionLog) -> None:
     _, digest = rebuild_in_memory(log.records(), 12)
     assert run("rebuild", good, "--at", "12").output == f"{digest}  public state at entry 12\n"
-    assert run("rebuild", good, "--at", "1000").exit_code == 1
+    assert run("rebuild", good, "--at", "1000").exit_code == 3
     assert run("rebuild", good, "--at", "12", "--node", "http://127.0.0.1:1").exit_code == 2

@@ -16,7 +16,7 @@ const HANDLERS = { ...ELECTIONS, ...BALLOTS, ...COUNT };
 export async function audit(records, pinned = "") {
   const scene = new Scene();
   const chain = new ChainCheck(scene, pinned);
-  chain.end(await readAll(records, scene, chain));
+  await readAll(records, scene, chain);
   await scene.settle();
   const elections = [];
   for (const election of scene.elections.values()) elections.push(await report(scene, election));
@@ -25,6 +25,7 @@ export async function audit(records, pinned = "") {
 
 async function readAll(records, scene, chain) {
   let end = null;
+  let isExport = true;
   try {
     for (const record of records) {
       if (end !== null) {
@@ -38,8 +39,9 @@ async function readAll(records, scene, chain) {
   } catch (error) {
     if (!(error instanceof ExportError)) throw error;
     scene.find("structure", "MalformedExport", scene.tree.size + 1, error.message);
+    isExport = scene.tree.size > 0;
   }
-  return end;
+  if (isExport) chain.end(end);
 }
 
 async function takeEntry(scene, entry) {
@@ -72,8 +74,8 @@ async function report(scene, election) {
       issued: issued.size,
       cast: casts,
       published,
-      valid,
-      invalid,
+      valid: recounted ? valid : null,
+      invalid: recounted ? invalid : null,
       unused: claimed.size,
       silent: issued.size - Math.max(published, casts) - claimed.size,
     },
@@ -85,13 +87,14 @@ async function report(scene, election) {
 function summary(scene, chain, elections) {
   const findings = scene.findings.sorted();
   const failed = new Set(findings.map((finding) => finding.level));
+  const unfailed = scene.tree.size > 0 ? "pass" : "not checked";
   return {
     passed: findings.length === 0,
     entries: scene.tree.size,
     checkpoints: chain.checkpoints,
     genesis: hex(scene.genesis),
     root: hex(scene.tree.root()),
-    levels: Object.fromEntries(LEVELS.map((level) => [level, failed.has(level) ? "fail" : "pass"])),
+    levels: Object.fromEntries(LEVELS.map((level) => [level, failed.has(level) ? "fail" : unfailed])),
     first: findings[0] ?? null,
     findings,
     recoveries: scene.recoveries,

@@ -170,7 +170,8 @@ function checkMinted(scene, index, election) {
 }
 
 export function findMinted(scene, index, election, detail) {
-  if (!election.minted) scene.find("ballots", "CredentialsMinted", index, detail);
+  if (election.minted || scene.findings.damaged) return;
+  scene.find("ballots", "CredentialsMinted", index, detail);
   election.minted = true;
 }
 

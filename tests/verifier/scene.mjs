@@ -20,6 +20,11 @@ class Findings {
     if (seen <= KEPT_OF_A_NAME) this.kept.push({ level, name, index: Number(index), detail });
   }
 
+  /** Entries are missing or altered: what is left must not be used against anybody. */
+  get damaged() {
+    return [...this.seen.keys()].some((name) => name.startsWith("structure.") || name.startsWith("chain."));
+  }
+
   /** By index, then level. */
   sorted() {
     const rank = (finding) => LEVELS.indexOf(finding.level);
