@@ -1,14 +1,19 @@
-"""One PostgreSQL for all tests that need one, emptied after each."""
+"""One PostgreSQL for all tests that need one, emptied after each; property tests that no slow machine fails."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg.conninfo import make_conninfo
 
 from ballot.embedded import EmbeddedPostgres
 from tests.support.postgres import empty, running_postgres
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 
 @pytest.fixture(scope="session")
