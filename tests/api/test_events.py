@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -40,29 +41,31 @@ def test_a_silence_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_all_listeners_look_at_the_same_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many connect, and whenever: what they see together is no finer than what one sees."""
-    monkeypatch.setattr(events, "POLL_S", 0.05)
+    now = [0.0]
 
-    async def listen(wait: float) -> list[float]:
-        await asyncio.sleep(wait)
-        looked = []
-        async for moment in moments(request()):
-            looked.append(moment)
-            if len(looked) == 4:
-                break
-        return looked[1:]
+    @asynccontextmanager
+    async def passes(seconds: float) -> AsyncIterator[None]:
+        now[0] += seconds
+        raise TimeoutError
+        yield
 
-    async def run() -> list[list[float]]:
-        return await asyncio.gather(*(listen(wait) for wait in (0, 0.013, 0.031)))
+    monkeypatch.setattr(events, "time", lambda: now[0])
+    monkeypatch.setattr("asyncio.timeout", passes)
 
-    for looked in asyncio.run(run()):
-        assert all(moment % 0.05 < 0.04 for moment in looked)
+    async def listen(began: float) -> list[float]:
+        now[0] = began
+        looked = moments(request())
+        return [await anext(looked) for _ in range(4)]
+
+    for began in (100.0, 100.25, 101.875):
+        assert asyncio.run(listen(began)) == [began, 102.0, 104.0, 106.0]
 
 
 def test_a_worker_that_is_to_end_ends_its_streams() -> None:
     async def run() -> int:
         stopping = asyncio.Event()
         count = 0
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(60):
             async for _ in moments(request(stopping)):
                 count += 1
                 stopping.set()

@@ -1,7 +1,7 @@
 """Passwords: whole, salted, and as slow for nobody as for somebody."""
 
 import asyncio
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -48,17 +48,20 @@ def test_two_spellings_of_the_same_letters_are_one_password() -> None:
 
 
 def test_nobody_has_no_password_and_it_takes_as_long_to_say_so() -> None:
-    async def run() -> tuple[list[bool], float, float]:
+    """In time of the processor, and the least of several: others on this machine must not be what is measured."""
+
+    async def cost(passwords: Passwords, stored: bytes | None) -> float:
+        began = process_time()
+        assert not await passwords.check("wrong password", stored)
+        return process_time() - began
+
+    async def run() -> tuple[float, float]:
         passwords = Passwords(9)
         stored = await passwords.hash(PASSWORD)
-        began = perf_counter()
-        known = await passwords.check("wrong password", stored)
-        between = perf_counter()
-        unknown = await passwords.check("wrong password", None)
-        return [known, unknown], between - began, perf_counter() - between
+        pairs = [(await cost(passwords, stored), await cost(passwords, None)) for _ in range(5)]
+        return min(known for known, _ in pairs), min(unknown for _, unknown in pairs)
 
-    answers, known, unknown = asyncio.run(run())
-    assert answers == [False, False]
+    known, unknown = asyncio.run(run())
     assert 0.2 < unknown / known < 5
 
 
