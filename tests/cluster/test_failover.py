@@ -3,7 +3,7 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from signal import SIGCONT, SIGSTOP
 from typing import Any
@@ -19,13 +19,14 @@ from ballot.embedded import free_port
 from ballot.serve import node_command, stop_all
 from tests.chaos.machines import send, with_descendants
 from tests.support.town import PASSWORD, Town
+from tests.support.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.cluster
 
 
 async def cast_somewhere(voter: Voter, election: Election, first: int = 0) -> Reply:
     """Casts again and again, at one node after another, until one answers."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         for node in range(first, first + 1000):
             try:
                 return await voter.cast(election, node % 3)
@@ -133,7 +134,7 @@ def test_a_leader_killed_between_commit_and_answer_leaves_the_retry_the_same_rec
 async def read_answer(reader: asyncio.StreamReader) -> dict[str, Any] | None:
     """The dead leader's worker may just have had its answer: then it must be the right one."""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             status = await reader.readline()
             while (await reader.readline()).strip():
                 pass
@@ -194,14 +195,6 @@ def test_a_stopped_process_is_replaced_and_ends_when_it_goes_on(town: Town) -> N
     town.run(replace())
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(0.05)
-
-
 def writer_epoch(town: Town, number: int) -> int:
     with psycopg.connect(town.cluster.nodes[number - 1].settings.dsn) as connection:
         row = connection.execute("select epoch from ledger_state").fetchone()
@@ -244,7 +237,7 @@ def test_a_node_restarted_after_kill_9_ends_with_the_same_state_digest(town: Tow
 
 async def digests(town: Town) -> set[tuple[int, str]]:
     """What the nodes say their public state is, once they stand at the same entry."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             replies = [(await town.line.send(n, "GET", "/api/ledger/digest")).json() for n in range(3)]
             found = {(reply["index"], reply["digest"]) for reply in replies}

@@ -25,9 +25,9 @@ from tests.support.ledgers import (
     running,
     status,
     take_away,
-    until,
     wipe,
 )
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.cluster
 
@@ -111,7 +111,7 @@ def test_a_wiped_node_is_refused_and_comes_back_under_a_new_id(three: Cluster) -
 def test_a_cluster_of_another_size_works_as_three_do(nodes: int) -> None:
     async def works(cluster: Cluster) -> None:
         async with loaded(*cluster.nodes) as load:
-            await until(lambda: len(load.acknowledged) >= 50, 20)
+            await until(lambda: len(load.acknowledged) >= 50)
         await logs_agree(cluster.nodes)
         await checkpoint_covers(cluster.nodes[-1], load.acknowledged[-1])
 

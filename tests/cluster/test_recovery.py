@@ -33,9 +33,9 @@ from tests.support.ledgers import (
     running,
     status,
     take_away,
-    until,
     wipe,
 )
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.cluster
 
@@ -53,7 +53,7 @@ async def loses_its_majority(cluster: Cluster) -> tuple[ClusterNode, list[int], 
     """The node that is left, what was acknowledged, and the last entry: recorded by it alone, never acknowledged."""
     survivor = await leader_of(cluster)
     async with loaded(*cluster.nodes) as load:
-        await until(lambda: len(load.acknowledged) >= 50, 20)
+        await until(lambda: len(load.acknowledged) >= 50)
     await checkpoint_covers(survivor, load.acknowledged[-1])
     await is_refused(survivor, "still runs")
     lost = [node for node in cluster.nodes if node is not survivor]
@@ -147,7 +147,7 @@ async def all_hosts_are_lost_but_a_dump(cluster: Cluster) -> tuple[ClusterNode, 
     """The node whose database was restored, the last entry of the dump, and one that was acknowledged after it."""
     node = cluster.nodes[0]
     async with loaded(*cluster.nodes) as load:
-        await until(lambda: len(load.acknowledged) >= 20, 20)
+        await until(lambda: len(load.acknowledged) >= 20)
     await checkpoint_covers(node, load.acknowledged[-1])
     dump = await asyncio.to_thread(postgres_tool, "pg_dump", node, "--format=custom")
     last = max(index for index, _ in await logs_agree([node]))

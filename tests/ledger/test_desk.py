@@ -22,6 +22,7 @@ from ballot.ledger.raft.core import LEADER, RaftCore
 from ballot.ledger.raft.log import Durable
 from ballot.ledger.raft.messages import HardState, NotLeader, Overloaded, Record
 from tests.support.chain import START_US, follow, genesis, membership
+from tests.support.waiting import PATIENCE_S, until
 
 T = TypeVar("T")
 NOW_US = START_US + 1_000_000
@@ -148,7 +149,7 @@ def run(bench: Bench, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     async def both() -> T:
         desk = asyncio.ensure_future(bench.desk.run())
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 return await work()
         finally:
             desk.cancel()
@@ -265,6 +266,7 @@ def test_of_what_is_decided_in_parts_the_rest_is_sent_to_the_next_leader(runner:
         waiting = asyncio.ensure_future(bench.desk.submit([Order(b"ada:vote", False), Order(b"bo:other", False)]))
         await asyncio.sleep(0)
         pace.stored(2, 2)
+        await until(lambda: bool(bench.machine.in_flight))
         await asyncio.sleep(5 * desk.PACE_S)
         assert not waiting.done()
         bench.desk.abandon()
@@ -338,16 +340,16 @@ def test_whoever_waits_for_a_hanging_database_is_sent_to_the_next_leader(runner:
     bench = leading(runner)
 
     async def never(commands: Sequence[bytes]) -> None:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     bench.machine.prepare = never  # type: ignore[method-assign]
 
     async def work() -> list[Any]:
         first = asyncio.ensure_future(bench.submit(b"ada:vote", b"bo:other"))
-        await asyncio.sleep(0.02)
+        await until(lambda: bench.desk.waits_s > 0)
         late = asyncio.ensure_future(bench.submit(b"cy:more"))
         await asyncio.sleep(0.02)
-        assert 0.04 <= bench.desk.waits_s < 5
+        assert bench.desk.waits_s >= 0.02
         bench.desk.abandon()
         return [*await first, *await late]
 
@@ -372,14 +374,20 @@ def test_commands_wait_while_the_leader_slows_down_for_a_follower(runner: asynci
 
     async def work() -> list[int]:
         orders = [asyncio.ensure_future(bench.submit(b"%d:right%d" % (n, n))) for n in range(3)]
-        done = []
-        for stored in (0, 4):
-            pace.stored(2, stored)
-            await asyncio.sleep(5 * desk.PACE_S)
-            done.append(sum(order.done() for order in orders))
+
+        def answered() -> int:
+            return sum(order.done() for order in orders)
+
+        pace.stored(2, 0)
+        await asyncio.sleep(5 * desk.PACE_S)
+        before = answered()
+        pace.stored(2, 4)
+        await until(lambda: answered() >= 2)
+        await asyncio.sleep(5 * desk.PACE_S)
+        after = answered()
         pace.waits_for = 0
         await asyncio.gather(*orders)
-        return done
+        return [before, after]
 
     assert run(bench, work) == [0, 2]
 

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from ballot.ledger.notes import Notes
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster
 
@@ -20,7 +21,7 @@ def with_notes(dsn: str, work: Callable[[Notes], Awaitable[None]]) -> None:
         await notes.open()
         running = asyncio.ensure_future(notes.run())
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 await work(notes)
         finally:
             running.cancel()

@@ -15,6 +15,7 @@ from ballot.ledger.raft.core import RaftCore
 from ballot.ledger.raft.messages import NotLeader, Overloaded
 from ballot.ledger.submit import MAX_QUESTION_BYTES, Submitter, Unavailable
 from ballot.ledger.transport import PeerLost, Transport
+from tests.support.waiting import PATIENCE_S
 
 RECORDED = Verdict(5, 10)
 REFUSED = Verdict(5, 11, False, "AlreadyCast", "spent before")
@@ -86,14 +87,14 @@ class Node:
         self.batches.append([order.command for order in orders])
         return [self._outcome(peer) for _ in orders]
 
-    def submit(self, timeout_s: float = 2.0) -> Verdict:
+    def submit(self, timeout_s: float = PATIENCE_S) -> Verdict:
         return asyncio.run(self.submitter.submit(b"command", receipt=True, timeout_s=timeout_s))
 
     def submit_all(self, *commands: bytes) -> list[Verdict | BaseException]:
         """All in one turn of the event loop."""
 
         async def submit() -> list[Verdict | BaseException]:
-            asking = [self.submitter.submit(command, receipt=True, timeout_s=2) for command in commands]
+            asking = [self.submitter.submit(command, receipt=True, timeout_s=PATIENCE_S) for command in commands]
             return await asyncio.gather(*asking, return_exceptions=True)
 
         return asyncio.run(submit())
@@ -130,7 +131,7 @@ def test_a_node_that_knows_no_leader_waits_for_one() -> None:
     node = Node(RECORDED, leader=0)
 
     async def elect() -> Verdict:
-        asking = asyncio.ensure_future(node.submitter.submit(b"command", receipt=True, timeout_s=2))
+        asking = asyncio.ensure_future(node.submitter.submit(b"command", receipt=True, timeout_s=PATIENCE_S))
         await asyncio.sleep(0.05)
         assert not asking.done()
         node.core.leader = 2
@@ -146,7 +147,7 @@ def test_nothing_is_answered_before_it_is_applied_here(verdict: Verdict) -> None
     node.applier.applied = verdict.index - 1
 
     async def wait() -> Verdict:
-        asking = asyncio.ensure_future(node.submitter.submit(b"command", receipt=True, timeout_s=2))
+        asking = asyncio.ensure_future(node.submitter.submit(b"command", receipt=True, timeout_s=PATIENCE_S))
         await asyncio.sleep(0.05)
         assert not asking.done()
         node.apply(verdict.index)
@@ -234,7 +235,7 @@ def test_one_that_gave_up_is_not_asked_for_again_and_holds_nobody_up() -> None:
 
     async def two() -> tuple[Verdict | BaseException, Verdict | BaseException]:
         hasty = node.submitter.submit(b"hasty", receipt=True, timeout_s=0.001)
-        patient = node.submitter.submit(b"patient", receipt=True, timeout_s=2)
+        patient = node.submitter.submit(b"patient", receipt=True, timeout_s=PATIENCE_S)
         return await asyncio.gather(hasty, patient, return_exceptions=True)
 
     node.said.insert(0, NotLeader(0))

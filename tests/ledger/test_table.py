@@ -20,6 +20,7 @@ from ballot.ledger.raft.messages import Conf, HardState, Write
 from ballot.ledger.table import _CONFS, LogTable, UnsafeDatabase, install_genesis
 from ballot.ledger.vault import Vault, VaultError
 from tests.support.chain import chain, follow, genesis, membership, notes
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster
 
@@ -358,7 +359,7 @@ def test_a_writer_stopped_in_mid_write_with_its_locks_held_is_replaced(log: str)
         assert first._writer is not None
         await first._writer.execute("begin")
         await first.write(write(entries(1), term=9))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             durable = await second.open()
         assert durable.hard.term == 0
         assert durable.tail == [GENESIS]

@@ -34,9 +34,9 @@ from tests.support.keys import long_key, node_key, real_members
 from tests.support.life import Ledger, Life, State
 from tests.support.storage import Died, Outbox, Process, Storage
 from tests.support.stores import VAULT, PostgresStore, Table, forget_locks
+from tests.support.waiting import PATIENCE_S, until
 
 TIME_FIELD = 2  # Of an entry's header.
-PATIENCE_S = 20.0
 FEWEST_STATEMENTS = 5
 VOTERS = 70
 
@@ -227,9 +227,16 @@ class Applying(Storage):
             except Died as error:
                 self.lines.append(f"{name} ends itself: {error}")
                 await self._end(name)
-            await asyncio.sleep(0.1)
+                return
+            await until(lambda: process.has_failed or self._has_kept(process.node.notes))
 
         self._do(work())
+
+    def _has_kept(self, notes: Notes) -> bool:
+        """Whether all that it signed and learned of checkpoints is in the database."""
+        query = "select (select size from ledger_signed), (select coalesce(max(size), 0) from ledger_checkpoint)"
+        [(signed, newest)] = self.store.ask(query)
+        return bool(signed >= notes._signed_size and newest >= notes.newest_size)
 
     # -- looking
 

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,7 @@ from ballot.ledger.membership import CONF_KINDS, membership_of
 from ballot.ledger.submit import Unavailable
 from ballot.voting import commands as c
 from tests.support.keys import long_key
+from tests.support.waiting import PATIENCE_S, POLL_S, until
 
 
 class LedgerNode(ClusterNode):
@@ -116,13 +117,13 @@ async def status(node: ClusterNode) -> dict[str, Any]:
 
 
 async def leader_of(cluster: Cluster) -> ClusterNode:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             for node in cluster.nodes:
                 with suppress(Unavailable):
                     if node.ledger_pid and (await status(node))["role"] == "leader":
                         return node
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(POLL_S)
 
 
 async def operate(at: ClusterNode, *arguments: str, typed: str = "") -> str:
@@ -147,20 +148,21 @@ async def _run(at: ClusterNode, arguments: Sequence[str], typed: str) -> tuple[i
         input=typed.encode(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=30,
+        timeout=PATIENCE_S,
     )
     return done.returncode, done.stdout.decode()
 
 
 async def answers(node: ClusterNode) -> None:
     """Returns when the ledger process that was started answers."""
-    async with asyncio.timeout(10):
-        while True:
-            with suppress(Unavailable):
-                await status(node)
-                return
-            assert node.ledger_pid, node.log.read_text()[-2000:]
-            await asyncio.sleep(0.05)
+
+    async def answered() -> bool:
+        assert node.ledger_pid, node.log.read_text()[-2000:]
+        with suppress(Unavailable):
+            return bool(await status(node))
+        return False
+
+    await until(answered)
 
 
 def record(cluster: Cluster, number: int) -> Path:
@@ -169,20 +171,23 @@ def record(cluster: Cluster, number: int) -> Path:
 
 async def add(cluster: Cluster, at: ClusterNode, node: ClusterNode) -> str:
     host, port = node.settings.listen
-    return await operate(at, "add", str(record(cluster, node.number)), f"{host}:{port}", "--wait", "15")
+    return await operate(at, "add", str(record(cluster, node.number)), f"{host}:{port}", "--wait", "90")
 
 
 async def logs_agree(nodes: list[ClusterNode]) -> list[tuple[int, bytes]]:
     """Every node's log up to what all have applied, which must be the same."""
-    async with asyncio.timeout(10):
-        while True:
-            states = [await status(node) for node in nodes]
-            if len({state["applied"] for state in states}) == 1:
-                break
-            await asyncio.sleep(0.05)
-    logs = [rows(node, states[0]["applied"]) for node in nodes]
+    found: set[int] = set()
+
+    async def are_level() -> bool:
+        found.clear()
+        found.update([(await status(node))["applied"] for node in nodes])
+        return len(found) == 1
+
+    await until(are_level)
+    [applied] = found
+    logs = [rows(node, applied) for node in nodes]
     assert all(log == logs[0] for log in logs)
-    assert len(logs[0]) == states[0]["applied"]
+    assert len(logs[0]) == applied
     return logs[0]
 
 
@@ -204,20 +209,11 @@ def every_checkpoint_is_by_the_members_of_its_time(node: ClusterNode) -> None:
         assert verify_note(bytes(note), one.origin, one.members).size == size
 
 
-async def until(holds: Callable[[], bool], timeout_s: float = 10) -> None:
-    async with asyncio.timeout(timeout_s):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(0.02)
-
-
 async def checkpoint_covers(node: ClusterNode, index: int) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            if (await status(node))["checkpoint"] >= index:
-                return
-            await asyncio.sleep(0.05)
+    async def covers() -> bool:
+        return int((await status(node))["checkpoint"]) >= index
+
+    await until(covers)
 
 
 def take_away(cluster: Cluster, node: ClusterNode) -> None:

@@ -23,6 +23,7 @@ from ballot.ledger.raft.messages import Message
 from ballot.ledger.settings import Address, PeerTls
 from ballot.ledger.transport import Transport
 from ballot.ledger.wire import pack
+from tests.support.waiting import PATIENCE_S
 
 HOST = "127.0.0.1"
 DAY = dt.timedelta(days=1)
@@ -145,7 +146,7 @@ class Caller:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def is_turned_away(self, timeout_s: float = 10) -> bool:
+    async def is_turned_away(self, timeout_s: float = PATIENCE_S) -> bool:
         """The other side ends the connection, and has said nothing before."""
         try:
             return await asyncio.wait_for(self.reader.read(1), timeout_s) == b""

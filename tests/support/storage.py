@@ -36,10 +36,10 @@ from tests.support.notation import show_message
 from tests.support.raft import describe_conf
 from tests.support.script import Script
 from tests.support.stores import VAULT, Contents, Store, Table
+from tests.support.waiting import PATIENCE_S
 
 T = TypeVar("T")
 GENESIS = genesis()
-TAKE_OVER_S = 5.0
 # What PostgreSQL says when an operator ends a session: no more than that the connection is gone.
 ADMIN_SHUTDOWN = "57P01"
 WORDS = {
@@ -176,7 +176,7 @@ class Storage(Script):
         made.failed = asyncio.get_running_loop().create_future()
         self._processes[name] = process = Process(name, made)
         try:
-            async with asyncio.timeout(TAKE_OVER_S):
+            async with asyncio.timeout(PATIENCE_S):
                 await self._open(made)
         except TimeoutError:
             self.lines.append(f"{name} cannot take over")
