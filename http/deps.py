@@ -106,12 +106,12 @@ def make_pool(dsn: str, size: int = 8) -> Pool:
     )
 
 
-def make_redis(url: str) -> Redis:
+def make_redis(url: str, timeout_s: float = REDIS_TIMEOUT_S) -> Redis:
     """A client that gives up quickly and never tries again by itself: the callers know what to do without Redis."""
     return Redis.from_url(
         url,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
         max_connections=256,
     )

@@ -20,6 +20,7 @@ from ballot.ledger.client import Answer, LedgerClient
 from ballot.ledger.submit import Unavailable
 from ballot.ledger.vault import Vault
 from ballot.mail.transport import Outcome, Session
+from tests.support.waiting import PATIENCE_S
 
 T = TypeVar("T")
 
@@ -33,11 +34,11 @@ def running_redis() -> Iterator[EmbeddedRedis]:
         server.stop()
 
 
-def with_redis(url: str, work: Callable[[Redis], Awaitable[T]]) -> T:
-    """Runs `work` with a client as the app has it."""
+def with_redis(url: str, work: Callable[[Redis], Awaitable[T]], timeout_s: float = PATIENCE_S) -> T:
+    """Runs `work` with a client as the app has it, but for its patience: no machine shall be too slow for Redis."""
 
     async def run() -> T:
-        redis = make_redis(url)
+        redis = make_redis(url, timeout_s)
         try:
             return await work(redis)
         finally:
