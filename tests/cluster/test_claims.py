@@ -23,6 +23,7 @@ from ballot.replay.export import read_export
 from ballot.replay.report import Report
 from tests.cluster.test_failover import outcome
 from tests.support.town import FRUIT, Town
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster
 
@@ -77,7 +78,7 @@ def test_unused_credentials_are_claimed_also_after_the_count_and_cast_ones_never
         first = await idle.claim_unused(election)
         assert await idle.claim_unused(election) == first, "the same claim, again"
         assert await asyncio.to_thread(claim_by_command, town, idle, election) == first, "and from the command line"
-        await town.organiser.wait_for(election.id, ["tallied"], 60)
+        await town.organiser.wait_for(election.id, ["tallied"], PATIENCE_S)
         assert await unsent.claim_unused(election) > first
         forget_receipt(cast, election)
         assert await refusal(cast.claim_unused(election)) == "AlreadyCast"
@@ -149,7 +150,7 @@ def test_a_cast_and_a_claim_of_one_credential_race_to_the_close_and_one_of_them_
         await town.organiser.close(election.id)
         outcomes = await asyncio.gather(*racing)
         assert set(outcomes) <= {("recorded", "AlreadyCast"), ("ElectionClosed", "")}, outcomes
-        await town.organiser.wait_for(election.id, ["tallied"], 60)
+        await town.organiser.wait_for(election.id, ["tallied"], PATIENCE_S)
         for voter, (cast, _) in zip(voters, outcomes, strict=True):
             assert await refusal(voter.claim_unused(election)) == ("AlreadyCast" if cast == "recorded" else "")
         numbers = (await town.organiser.results(election.id))["accounting"]

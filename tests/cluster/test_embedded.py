@@ -16,6 +16,7 @@ import redis
 
 from ballot.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedRedis, free_port, make_postgres_folder
 from ballot.embedded_programs import Account, claim, closed_step, own_account, package_site, provide_copy
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster
 
@@ -55,8 +56,9 @@ def working_in(folder: Path) -> list[int]:
     return found
 
 
-def gone_within(seconds: float, folder: Path) -> bool:
-    deadline = time.monotonic() + seconds
+def is_gone(folder: Path) -> bool:
+    """Whether nobody works there any more, soon."""
+    deadline = time.monotonic() + PATIENCE_S
     while working_in(folder) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not working_in(folder)
@@ -157,7 +159,7 @@ def test_stopping_leaves_no_process_and_can_be_repeated(server: EmbeddedPostgres
     assert server.pid in working_in(place / "data" / "pg18")
     server.stop()
     server.stop()
-    assert gone_within(5.0, place / "data" / "pg18")
+    assert is_gone(place / "data" / "pg18")
     with pytest.raises(EmbeddedError, match="not started"):
         _ = server.pid
     server.start()
@@ -276,5 +278,5 @@ def test_a_redis_left_by_an_earlier_run_is_stopped_first(tmp_path: Path) -> None
     assert working_in(tmp_path / "redis") == [successor.pid]
     earlier.stop()
     successor.stop()
-    assert gone_within(5.0, tmp_path / "redis")
+    assert is_gone(tmp_path / "redis")
     assert sorted(path.name for path in (tmp_path / "redis").iterdir()) == ["redis.log"]

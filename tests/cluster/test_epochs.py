@@ -18,6 +18,7 @@ from ballot.replay.source import open_source
 from bench.api.__main__ import post_all
 from bench.api.ballots import make_ballots
 from bench.api.ours import Nodes
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster
 
@@ -52,7 +53,7 @@ def row(nodes: Nodes, query: str) -> Any:
 
 
 def until(nodes: Nodes, query: str, wanted: Any) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while (found := row(nodes, query)) != wanted:
         assert time.monotonic() < deadline, f"{query}: {found}, not {wanted}"
         time.sleep(0.1)

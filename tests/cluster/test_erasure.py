@@ -19,6 +19,7 @@ from ballot.replay.audit import audit
 from ballot.replay.export import read_export
 from tests.cluster.test_failover import digests
 from tests.support.town import Town
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster
 
@@ -74,7 +75,7 @@ def test_a_person_leaves_every_node_and_nobody_else_is_lost(town: Town) -> None:
                 casts.append(int((await voter.cast(election, 0)).json()["index"]))
             assert await refusal(gone.account.erase()) == "OnActiveRoll"
             await town.organiser.close(election.id)
-            await town.organiser.wait_for(election.id, ["tallied"], 60)
+            await town.organiser.wait_for(election.id, ["tallied"], PATIENCE_S)
             await mailed(town, election.id)
             assert await refusal(Account(gone.account.api, gone.account.email, "wrong", _no_code).erase()) == (
                 "WrongCredentials"
@@ -139,7 +140,7 @@ async def _no_code(email: str) -> str:
 
 async def mailed(town: Town, election: bytes) -> None:
     """Returns when the mail to the roll has gone out."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             counts = (await town.organiser.mailed(election))["counts"]
             if not any(one["state"] in ("queued", "sending") for one in counts):

@@ -13,6 +13,7 @@ from ballot.mail.bounce import read_bounce
 from ballot.operator import OperatorError, record_bounce
 from ballot.projections.mailing import BATCH
 from tests.support.town import FRUIT, Town
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.cluster
 
@@ -40,20 +41,18 @@ async def counts(town: Town, election: bytes) -> Counter[str]:
 
 async def settled(town: Town, election: bytes, sent: int) -> Counter[str]:
     """The counts once nothing is queued and so many are known to be sent."""
-    for _ in range(300):
-        found = await counts(town, election)
-        if found["sent"] >= sent and not found["queued"] + found["deferred"]:
-            return found
-        await asyncio.sleep(0.2)
-    raise AssertionError(f"after a minute: {found}")
+    found: Counter[str] = Counter()
 
+    async def are_settled() -> bool:
+        found.clear()
+        found.update(await counts(town, election))
+        return found["sent"] >= sent and not found["queued"] + found["deferred"]
 
-async def first_letter(town: Town, title: str) -> None:
-    for _ in range(1500):
-        if letters(town, title):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("no mail within half a minute")
+    try:
+        await until(are_settled)
+    except TimeoutError as error:
+        raise AssertionError(f"in the end: {found}") from error
+    return found
 
 
 def test_everybody_is_invited_once_though_the_leader_is_killed_on_the_way(town: Town) -> None:
@@ -63,7 +62,7 @@ def test_everybody_is_invited_once_though_the_leader_is_killed_on_the_way(town: 
         people = [f"invited{n}@example.org" for n in range(MORE_THAN_A_BATCH)]
         await town.organiser.upload_roll(election, people)
         await town.organiser.mail(election, "invitation")
-        await first_letter(town, title)
+        await until(lambda: bool(letters(town, title)))
         victim = town.cluster.nodes[await town.leader() - 1]
         victim.kill_ledger()
         found = await settled(town, election, MORE_THAN_A_BATCH - BATCH)

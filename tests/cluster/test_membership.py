@@ -14,6 +14,7 @@ from ballot.ledger.submit import Unavailable
 from ballot.operator import OperatorError, add_node, remove_node
 from tests.support.ledgers import (
     add,
+    answers,
     checkpoint_covers,
     every_checkpoint_is_by_the_members_of_its_time,
     leader_of,
@@ -24,6 +25,7 @@ from tests.support.ledgers import (
     registration,
     running,
     status,
+    submitted,
     take_away,
     wipe,
 )
@@ -73,13 +75,10 @@ def test_the_members_that_are_left_stand_in_for_each_other(three: Cluster) -> No
     async def fail_over() -> None:
         leader = await leader_of(three)
         leader.kill_ledger()
-        client = next(node for node in three.nodes if node is not leader).client()
-        answer = await client.submit(registration(10**9))
-        client.close()
-        assert answer.new
+        follower = next(node for node in three.nodes if node is not leader)
+        assert not (await submitted(follower, registration(10**9))).refusal
         leader.start_ledger()
-        await until(lambda: leader.settings.socket.exists())
-        await asyncio.to_thread(three.wait_ready)
+        await answers(leader)
         await logs_agree(three.nodes)
 
     asyncio.run(fail_over())
@@ -133,6 +132,6 @@ async def grows(cluster: Cluster) -> None:
     client = alone.client()
     with pytest.raises(Unavailable):
         await client.submit(registration(1), timeout_s=0.5)
-    newcomer.start_ledger()
-    assert not (await client.submit(registration(1))).refusal
     client.close()
+    newcomer.start_ledger()
+    assert not (await submitted(alone, registration(1))).refusal

@@ -55,11 +55,7 @@ async def hold(town: Town) -> tuple[dict[str, Any], Report]:
         await voter.accept(opened, (await voter.cast(opened, 0)).json())
     await idle.ask_credential(await idle.fetch_election(election))
     await town.organiser.close(election)
-    await town.organiser.wait_for(election, ["tallied"], 60)
-    results = await town.organiser.results(election)
-    while len(results["attestations"]) < len(town.cluster.nodes):
-        await asyncio.sleep(0.2)
-        results = await town.organiser.results(election)
+    results = await town.attested(election)
     assert not results["disputed"]
     public, genesis = Public(town.line), town.cluster.genesis
     log = Log(public, Trust.in_genesis(genesis.header, genesis.public), MemoryStore())

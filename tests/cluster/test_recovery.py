@@ -6,6 +6,7 @@ import asyncio
 import io
 import shutil
 import subprocess
+from signal import SIGCONT, SIGSTOP
 
 import psycopg
 import pytest
@@ -19,6 +20,7 @@ from ballot.recover import recover
 from ballot.replay.audit import audit
 from ballot.replay.export import read_export, stream_export
 from ballot.replay.report import Report
+from tests.chaos.machines import send, with_descendants
 from tests.support.ledgers import (
     add,
     answers,
@@ -32,6 +34,7 @@ from tests.support.ledgers import (
     registration,
     running,
     status,
+    submitted,
     take_away,
     wipe,
 )
@@ -51,26 +54,45 @@ async def audited(node: ClusterNode) -> Report:
 
 async def loses_its_majority(cluster: Cluster) -> tuple[ClusterNode, list[int], int]:
     """The node that is left, what was acknowledged, and the last entry: recorded by it alone, never acknowledged."""
-    survivor = await leader_of(cluster)
     async with loaded(*cluster.nodes) as load:
         await until(lambda: len(load.acknowledged) >= 50)
+    survivor = await leader_of(cluster)
     await checkpoint_covers(survivor, load.acknowledged[-1])
     await is_refused(survivor, "still runs")
     lost = [node for node in cluster.nodes if node is not survivor]
-    for node in lost:
-        node.kill_ledger()
-    client = survivor.client()
-    with pytest.raises(Unavailable):
-        await client.submit(NEVER_ANSWERED, timeout_s=0.5)
-    client.close()
-    state = await status(survivor)
-    assert state["last"] > state["commit"]
+    last = await records_alone(survivor, lost)
     survivor.kill_ledger()
     await is_no_loss_yet(survivor, lost[0])
     for node in lost:
         await asyncio.to_thread(wipe, node)
         take_away(cluster, node)
-    return survivor, load.acknowledged, state["last"]
+    return survivor, load.acknowledged, last
+
+
+async def records_alone(leader: ClusterNode, others: list[ClusterNode]) -> int:
+    """The leader's last entry, which nobody else will ever have: their databases hang, and then the nodes are killed.
+
+    Were they killed before, it would have a third of a second to record it, and then lead no more.
+    """
+
+    async def is_recorded(by_all: bool) -> bool:
+        state = await status(leader)
+        return bool(state["last"] == state["commit"]) == by_all
+
+    await until(lambda: is_recorded(True))
+    hung = [pid for node in others for pid in with_descendants(node.postgres.pid)]
+    send(hung, SIGSTOP)
+    try:
+        client = leader.client()
+        with pytest.raises(Unavailable):
+            await client.submit(NEVER_ANSWERED, timeout_s=0.5)
+        client.close()
+        await until(lambda: is_recorded(False))
+        for node in others:
+            node.kill_ledger()
+    finally:
+        send(hung, SIGCONT)
+    return int((await status(leader))["last"])
 
 
 async def is_refused(survivor: ClusterNode, reason: str) -> None:
@@ -97,19 +119,15 @@ async def recovers(survivor: ClusterNode, last: int) -> None:
 
 
 async def lives_on(cluster: Cluster, survivor: ClusterNode, last: int) -> None:
-    client = survivor.client()
-    known = await client.submit(NEVER_ANSWERED)
+    known = await submitted(survivor, NEVER_ANSWERED)
     assert not known.refusal and not known.new and known.index == last
     async with loaded(survivor):
         newcomers = [await asyncio.to_thread(cluster.join) for _ in range(2)]
         for node in newcomers:
             await add(cluster, survivor, node)
-    client.close()
     assert [node.number for node in newcomers] == [4, 5]
     survivor.kill_ledger()
-    client = newcomers[0].client()
-    assert (await client.submit(registration(2 * 10**9))).new
-    client.close()
+    assert not (await submitted(newcomers[0], registration(2 * 10**9))).refusal
     survivor.start_ledger()
     await answers(survivor)
 
@@ -151,9 +169,7 @@ async def all_hosts_are_lost_but_a_dump(cluster: Cluster) -> tuple[ClusterNode, 
     await checkpoint_covers(node, load.acknowledged[-1])
     dump = await asyncio.to_thread(postgres_tool, "pg_dump", node, "--format=custom")
     last = max(index for index, _ in await logs_agree([node]))
-    client = cluster.nodes[1].client()
-    later = await client.submit(registration(10**9))
-    client.close()
+    later = await submitted(cluster.nodes[1], registration(10**9))
     for one in list(cluster.nodes):
         one.kill_ledger()
         await asyncio.to_thread(wipe, one)

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,19 +13,38 @@ from ballot.client.api import Refused, unb64
 from ballot.client.log import Log
 from ballot.ledger.entry import parse
 from tests.support.town import FRUIT, Town
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster
 
+ENDED = ("closed", "published", "tallied")
 ELECTIONS = 4
 OPENS_IN_S, LASTS_S = 8.0, 5.0
+SLOWER = (1, 2, 4, 8)
+"""By so much more time it is tried again, where the machine was too slow to do anything before a time had come."""
+
+
+class TooSlow(Exception):
+    """A time came before the test had done what comes before it."""
 
 
 def test_elections_open_and_close_at_their_times_once_with_the_leader_killed_at_each(town: Town) -> None:
     async def run() -> None:
-        voter = await town.voter()
-        opens = datetime.now(UTC) + timedelta(seconds=OPENS_IN_S)
-        closes = opens + timedelta(seconds=LASTS_S)
-        times = {"opens_at": opens.isoformat(), "closes_at": closes.isoformat()}
+        for times in SLOWER:
+            with suppress(TooSlow):
+                await hold(town, OPENS_IN_S * times, LASTS_S * times)
+                return
+        raise AssertionError("this machine is too slow for anything")
+
+    town.run(run())
+
+
+async def hold(town: Town, opens_in_s: float, lasts_s: float) -> None:
+    voter = await town.voter()
+    opens = datetime.now(UTC) + timedelta(seconds=opens_in_s)
+    closes = opens + timedelta(seconds=lasts_s)
+    times = {"opens_at": opens.isoformat(), "closes_at": closes.isoformat()}
+    with in_time(opens):
         elections = [await town.organiser.draft(f"Timed {n}", [FRUIT], **times) for n in range(ELECTIONS)]
         for election in elections:
             await town.organiser.upload_roll(election, [voter.account.email])
@@ -32,17 +53,27 @@ def test_elections_open_and_close_at_their_times_once_with_the_leader_killed_at_
         early = await voter.fetch_election(elections[0])
         with pytest.raises(Refused, match="ElectionNotOpen"):
             await voter.ask_credential(early)
-        await killed_at(town, opens)
+    await killed_at(town, opens)
+    with in_time(closes):
         for election in elections:
-            await town.organiser.wait_for(election, ["open"], 30)
+            assert (await town.organiser.wait_for(election, [*ENDED, "open"], PATIENCE_S))["status"] == "open"
         await town.caught_up()
         await town.ready_to_cast(voter, early)
-        await killed_at(town, closes)
-        for election in elections:
-            await town.organiser.wait_for(election, ["closed", "published", "tallied"], 30)
-        await check_log(voter.log, elections, opens, closes)
+    await killed_at(town, closes)
+    for election in elections:
+        await town.organiser.wait_for(election, ENDED, PATIENCE_S)
+    await check_log(voter.log, elections, opens, closes)
 
-    town.run(run())
+
+@contextmanager
+def in_time(due: datetime) -> Iterator[None]:
+    """What fails may be blamed on nothing but the time, once that has come."""
+    try:
+        yield
+    except (AssertionError, pytest.fail.Exception, Refused) as error:
+        if datetime.now(UTC) < due:
+            raise
+        raise TooSlow from error
 
 
 async def killed_at(town: Town, due: datetime) -> None:

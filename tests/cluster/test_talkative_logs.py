@@ -18,6 +18,7 @@ from ballot.client.voter import Voter
 from ballot.ledger import rsa
 from ballot.voting.ballot import parse_ballot
 from tests.support.town import PASSWORD, Town
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster
 
@@ -119,7 +120,7 @@ def test_no_log_of_any_node_has_a_secret_in_it(town: Town, talkative: None) -> N
         node.start_ledger()
         await asyncio.to_thread(town.cluster.wait_ready)
         await town.organiser.close(election.id)
-        await town.organiser.wait_for(election.id, ["tallied"], 60)
+        await town.organiser.wait_for(election.id, ["tallied"], PATIENCE_S)
         await claim_twice(town, idle, election, seen)
 
     town.run(live())

@@ -30,6 +30,7 @@ from ballot.replay.export import Record, read_export
 from ballot.replay.receipt import check_in_export, check_receipt
 from tests.support.registrar import MemoryCluster, MemoryLine, node_record
 from tests.support.town import Town, running_town
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster
 
@@ -144,7 +145,7 @@ async def replace_node(town: Town, old: ClusterNode) -> ClusterNode:
 
 async def fresh_receipt(voter: Voter, election: Election, node: int, least: int) -> bytes:
     """The receipt of the ballot, cast once more, under a checkpoint of at least so many entries."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             answer: dict[str, Any] = (await voter.cast(election, node)).json()
             await voter.accept(election, answer)

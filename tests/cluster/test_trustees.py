@@ -30,6 +30,7 @@ from ballot.voting.trustee import enrolment_message, release_message
 from tests.cluster.test_api import ask
 from tests.support.keys import long_key
 from tests.support.town import FRUIT, PASSWORD, Town
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster
 
@@ -92,7 +93,7 @@ class Stage:
             await self.town.ready_to_cast(voter, opened, answer)
             await voter.accept(opened, (await voter.cast(opened, 0)).json())
         await self.town.organiser.close(self.election)
-        await self.town.organiser.wait_for(self.election, ["published"], 30)
+        await self.town.organiser.wait_for(self.election, ["published"], PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +247,7 @@ def test_with_the_second_key_it_is_counted_and_the_audit_passes(stage: Stage) ->
         town, election = stage.town, stage.election
         done = await stage.ballot_trustee("release")
         assert done["keys_missing"] == 0
-        await town.organiser.wait_for(election, ["tallied"], 60)
+        await town.organiser.wait_for(election, ["tallied"], PATIENCE_S)
         report = await audited(town, election)
         (counted,) = [one for one in report.elections if one.title == "Trusted"]
         assert report.findings == [] and counted.recounted
@@ -270,10 +271,7 @@ def test_a_key_released_after_the_count_is_taken_and_changes_nothing(stage: Stag
 
 async def audited(town: Town, election: bytes) -> Report:
     """The audit of a node's export once every node attested the count."""
-    results = await town.organiser.results(election)
-    while len(results["attestations"]) < len(town.cluster.nodes):
-        await asyncio.sleep(0.2)
-        results = await town.organiser.results(election)
+    results = await town.attested(election)
     assert not results["disputed"]
     genesis = town.cluster.genesis
     public = Public(town.line)

@@ -19,6 +19,7 @@ from ballot.ledger.entry import decode_map, parse
 from ballot.replay.export import EntryRecord, read_export
 from ballot.voting.ballot import Ballot, parse_ballot
 from tests.support.town import Town
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster
 
@@ -73,7 +74,7 @@ def test_nothing_that_is_answered_ties_a_ballot_to_its_cast_or_to_its_issue(town
         bodies = [await town.ready_to_cast(voter, election, (place % 3,)) for place, voter in enumerate(voters)]
         answers = [await cast(town, body, place % 3) for place, body in enumerate(bodies)]
         await town.organiser.close(election.id)
-        await town.organiser.wait_for(election.id, ["tallied"], 60)
+        await town.organiser.wait_for(election.id, ["tallied"], PATIENCE_S)
         check_answers(answers)
         public = await read_all(town, election)
         salts = [unb64(content["salt"]) for _, content in answers]

@@ -18,6 +18,7 @@ import pytest
 from ballot.cluster import Cluster, ClusterNode
 from ballot.ledger import rsa
 from ballot.ledger.checkpoint import verify_note
+from ballot.ledger.client import Answer
 from ballot.ledger.entry import decode_map
 from ballot.ledger.membership import CONF_KINDS, membership_of
 from ballot.ledger.submit import Unavailable
@@ -67,6 +68,19 @@ def running(nodes: int) -> Iterator[Cluster]:
 def registration(number: int) -> bytes:
     name = b"%016d" % number
     return c.encode_command(c.RegisterUser(name, name, name * 2, f"{number}@example.org", b"hash"))
+
+
+async def submitted(node: ClusterNode, command: bytes) -> Answer:
+    """What becomes of a command at this node, asked until there is an answer: a leader may have to be elected first."""
+    client = node.client()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with suppress(Unavailable):
+                    return await client.submit(command)
+                await asyncio.sleep(POLL_S)
+    finally:
+        client.close()
 
 
 class Load:

@@ -18,6 +18,7 @@ from ballot.client.wallet import MemoryStore
 from ballot.cluster import Cluster
 from ballot.demo_crowd import Postbox
 from ballot.voting.question import Question
+from tests.support.waiting import until
 
 T = TypeVar("T")
 
@@ -100,11 +101,13 @@ class Town:
 
     async def caught_up(self) -> None:
         """Returns when every running node has applied what the organiser last saw."""
-        for node in self.cluster.nodes:
-            if node.ledger_pid:
-                client = node.client()
-                await client.wait(self.organiser_account.api.index)
-                client.close()
+        index = self.organiser_account.api.index
+
+        async def are_there() -> bool:
+            running = [node.number for node in self.cluster.nodes if node.ledger_pid]
+            return all([(await self.status(number)).get("applied", 0) >= index for number in running])
+
+        await until(are_there)
 
     async def status(self, number: int) -> dict[str, Any]:
         """What node `number` says of itself, {} when it does not answer."""
@@ -118,12 +121,27 @@ class Town:
 
     async def leader(self) -> int:
         """The number of the node that leads now."""
-        for _ in range(200):
+        found: list[int] = []
+
+        async def leads() -> bool:
             for node in self.cluster.nodes:
                 if (await self.status(node.number)).get("role") == "leader":
-                    return node.number
-            await asyncio.sleep(0.05)
-        raise AssertionError("no leader within ten seconds")
+                    found.append(node.number)
+            return bool(found)
+
+        await until(leads)
+        return found[0]
+
+    async def attested(self, election: bytes) -> dict[str, Any]:
+        """The results as soon as every node has attested them."""
+        found: dict[str, Any] = {}
+
+        async def are_complete() -> bool:
+            found.update(await self.organiser.results(election))
+            return len(found["attestations"]) == len(self.cluster.nodes)
+
+        await until(are_complete)
+        return found
 
 
 def running_town(**settings: str) -> Iterator[Town]:
