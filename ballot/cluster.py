@@ -11,6 +11,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Self
 
 from .config import Settings, read_settings
-from .embedded import EmbeddedPostgres, EmbeddedRedis, free_port
+from .embedded import EmbeddedPostgres, EmbeddedRedis, hold_port
 from .embedded_programs import make_postgres_folder
 from .keys import GENESIS_FILE, add_node_keys, init_keys, load_genesis
 from .ledger.client import LedgerClient
@@ -108,6 +109,7 @@ class Cluster:
         self.folder, self._size, self._workers = folder, nodes, workers
         self._extra = dict(settings or {})
         self._sockets: list[Path] = []
+        self._held: list[socket.socket] = []
         self._lock = -1
         self.redis = EmbeddedRedis(folder / "redis")
         self.nodes: list[ClusterNode] = []
@@ -158,7 +160,7 @@ class Cluster:
         if not (keys / f"node{self._size}").exists():
             raise ClusterError(f"{keys} has no keys of node {self._size}: start as many nodes as it was made for")
         self.redis.start()
-        ports = [free_port() for _ in range(2 * self._size)]
+        ports = [self._hold_port() for _ in range(2 * self._size)]
         peers = ",".join(f"{i}=127.0.0.1:{ports[i - 1]}" for i in range(1, self._size + 1))
         for number in range(1, self._size + 1):
             self._make_node(number, ports, peers).postgres.start()
@@ -173,11 +175,17 @@ class Cluster:
         add_node_keys(self.folder / "keys", number)
         listens = {node.number: node.settings.listen for node in self.nodes}
         peers = ",".join(f"{one}={host}:{port}" for one, (host, port) in listens.items())
-        node = self._make_node(number, [free_port() for _ in range(2 * number)], peers)
+        node = self._make_node(number, [self._hold_port() for _ in range(2 * number)], peers)
         node.postgres.start()
         node.start_ledger()
         node.start_http()
         return node
+
+    def _hold_port(self) -> int:
+        """A port for a node, which stays its own while its servers start, and while they are down."""
+        self._held.append(hold_port())
+        port: int = self._held[-1].getsockname()[1]
+        return port
 
     def _make_node(self, number: int, ports: list[int], peers: str) -> ClusterNode:
         folder = self.folder / f"node{number}"
@@ -239,7 +247,9 @@ class Cluster:
         self.redis.stop()
         for sockets in self._sockets:
             shutil.rmtree(sockets, ignore_errors=True)
-        self.nodes, self._sockets = [], []
+        for held in self._held:
+            held.close()
+        self.nodes, self._sockets, self._held = [], [], []
         self._leave_folder()
 
     def remove(self) -> None:

@@ -32,7 +32,7 @@ from .embedded_programs import (
     postgres_programs,
 )
 
-__all__ = ["EmbeddedError", "EmbeddedPostgres", "EmbeddedRedis", "free_port", "make_postgres_folder"]
+__all__ = ["EmbeddedError", "EmbeddedPostgres", "EmbeddedRedis", "free_port", "hold_port", "make_postgres_folder"]
 
 START_SECONDS = 60.0
 REDIS_START_SECONDS = 10.0
@@ -72,6 +72,17 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def hold_port() -> socket.socket:
+    """A socket bound to a free port of 127.0.0.1, which nobody else is given before it is closed.
+
+    It does not listen, so a server that sets SO_REUSEADDR may, now and after every restart: socket(7).
+    """
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return held
 
 
 def _spawn(argv: Sequence[str], log: Path, account: Account, feed: bytes = b"") -> subprocess.Popen[bytes]:

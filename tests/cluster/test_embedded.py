@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import stat
 import tempfile
 import time
@@ -14,7 +15,7 @@ import psycopg
 import pytest
 import redis
 
-from ballot.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedRedis, free_port, make_postgres_folder
+from ballot.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedRedis, free_port, hold_port, make_postgres_folder
 from ballot.embedded_programs import Account, claim, closed_step, own_account, package_site, provide_copy
 from tests.support.waiting import PATIENCE_S
 
@@ -245,6 +246,19 @@ def test_copied_programs_that_others_could_have_written_are_refused(tmp_path: Pa
 
 def test_a_free_port_can_be_bound() -> None:
     assert 1024 <= free_port() <= 65535
+
+
+def test_a_port_that_is_held_is_a_server_s_own_also_between_two_of_its_starts() -> None:
+    with hold_port() as held:
+        address = held.getsockname()
+        for _ in range(2):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address)
+            # As gunicorn and asyncio do, it sets SO_REUSEADDR.
+            with socket.create_server(address), socket.create_connection(address):
+                pass
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind(address)
 
 
 def test_redis_answers_with_its_password_only(cache: EmbeddedRedis) -> None:
