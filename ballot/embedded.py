@@ -34,8 +34,8 @@ from .embedded_programs import (
 
 __all__ = ["EmbeddedError", "EmbeddedPostgres", "EmbeddedRedis", "free_port", "hold_port", "make_postgres_folder"]
 
-START_SECONDS = 60.0
-REDIS_START_SECONDS = 10.0
+START_SECONDS = 180.0
+REDIS_START_SECONDS = 60.0
 POLL_SECONDS = 0.05
 SOCKET_PATH_BYTES = 107  # sun_path holds 108 bytes and the last is NUL: unix(7)
 SOCKET_NAME = ".s.PGSQL.5432"

@@ -8,9 +8,12 @@ import signal
 import subprocess
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -45,7 +48,7 @@ def test_every_command_of_the_readme_is_known_here() -> None:
 
 def test_the_demo_runs_a_whole_election_and_says_so_on_its_last_line(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["make", "demo"], cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=400
+        ["make", "demo"], cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=10 * PATIENCE_S
     )
     last = done.stdout.rstrip().splitlines()[-1]
     assert (done.returncode, last) == (0, "audit: PASS  lost: 0  double: 0"), done.stdout[-3000:] + done.stderr[-3000:]
@@ -59,7 +62,7 @@ def test_up_starts_a_cluster_that_can_be_checked_and_stops_when_told(tmp_path: P
         urls = addresses(up)
         assert len(urls) == 3
         for url in urls:
-            with urllib.request.urlopen(f"{url}/_diag/health", timeout=5) as answer:
+            with urllib.request.urlopen(f"{url}/_diag/health", timeout=PATIENCE_S) as answer:
                 assert answer.status == 200
         assert check(tmp_path, urls[0].removesuffix("/api")) == ["audit: PASS", "same"]
         assert (
@@ -67,9 +70,13 @@ def test_up_starts_a_cluster_that_can_be_checked_and_stops_when_told(tmp_path: P
             == f"Error: a cluster is running in {folder}: stop it, or choose another folder"
         )
         up.send_signal(signal.SIGTERM)
-        assert up.wait(30) == 0
+        assert up.wait(PATIENCE_S) == 0
         assert not list(folder.glob("node*/environment"))
     finally:
+        # Killed, it would leave its servers behind.
+        up.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            up.wait(PATIENCE_S)
         up.kill()
         subprocess.run(["rm", "-rf", str(folder)], check=True)
 
@@ -98,7 +105,7 @@ def check(folder: Path, node: str) -> list[str]:
 def addresses(up: subprocess.Popen[str]) -> list[str]:
     """The API addresses that `ballot up` prints, as soon as it has printed them all."""
     assert up.stdout is not None
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 2 * PATIENCE_S
     printed = ""
     while "Ctrl-C" not in printed and time.monotonic() < deadline:
         printed += up.stdout.readline()

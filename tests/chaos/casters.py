@@ -22,7 +22,7 @@ AT_ONCE = 8
 RACES = 0.3  # of all first casts, with the rival at the same time
 REST_S = (0.02, 0.15)
 RETRY_S = (0.02, 0.2)
-LAST_PATIENCE_S = 90.0
+LAST_PATIENCE_S = 180.0
 
 
 @dataclass

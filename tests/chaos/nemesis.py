@@ -55,15 +55,21 @@ class Nemesis:
         if any(node.disk for node in cluster.hurt_nodes):
             self._faults.append(("full disk", 1, self._full_disk))
 
-    async def run(self, seconds: float) -> None:
-        """Returns when the time is over and everything stopped, cut or filled is free again; killed things stay."""
+    async def run(self, seconds: float, at_least: int = 0) -> None:
+        """Returns when the time is over and so many faults are done; no longer is then anything stopped, cut or filled.
+
+        What was killed stays so.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         gate = asyncio.Semaphore(AT_ONCE)
 
+        def goes_on() -> bool:
+            return loop.time() < deadline or self.done.total() < at_least
+
         async def once(name: str, fault: Fault) -> None:
             async with gate:
-                if loop.time() < deadline:
+                if goes_on():
                     await fault()
                     self.done[name] += 1
 
@@ -73,7 +79,7 @@ class Nemesis:
         # One of each kind first, in a drawn order; then as it comes.
         plan = self._rng.sample(names, len(names))
         async with asyncio.TaskGroup() as group:
-            while loop.time() < deadline:
+            while goes_on():
                 name = plan.pop() if plan else self._rng.choices(names, weights)[0]
                 async with gate:
                     pass

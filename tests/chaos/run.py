@@ -24,7 +24,7 @@ from .town import HurtTown
 
 NODES = 3
 TRY_S = 4.0
-HEALED_S = 90.0
+HEALED_S = 180.0
 VOTERS_AT_LEAST, VOTERS_A_SECOND = 60, 1.0
 
 
@@ -49,8 +49,11 @@ class Outcome:
         return asdict(self)
 
 
-def run_chaos(seconds: float, seed: int, voters: int = 0) -> Outcome:
-    """Raises ClusterError, EmbeddedError when there was nothing to hurt in the first place."""
+def run_chaos(seconds: float, seed: int, voters: int = 0, faults: int = 0) -> Outcome:
+    """Goes on for longer where so many faults take longer.
+
+    Raises ClusterError, EmbeddedError when there was nothing to hurt in the first place.
+    """
     begun_us = time.time_ns() // 1000
     voters = voters or max(VOTERS_AT_LEAST, int(VOTERS_A_SECOND * seconds))
     outcome = Outcome(seed, seconds, voters, left_out=network.is_possible())
@@ -61,7 +64,7 @@ def run_chaos(seconds: float, seed: int, voters: int = 0) -> Outcome:
     try:
         town.start()
         try:
-            town.run(_Run(town, outcome, begun_us).run())
+            town.run(_Run(town, outcome, faults, begun_us).run())
             cluster.keep = bool(outcome.violations)
         finally:
             town.stop()
@@ -75,8 +78,8 @@ def run_chaos(seconds: float, seed: int, voters: int = 0) -> Outcome:
 
 
 class _Run:
-    def __init__(self, town: HurtTown, outcome: Outcome, begun_us: int) -> None:
-        self._town, self._outcome, self._begun_us = town, outcome, begun_us
+    def __init__(self, town: HurtTown, outcome: Outcome, faults: int, begun_us: int) -> None:
+        self._town, self._outcome, self._faults, self._begun_us = town, outcome, faults, begun_us
 
     async def run(self) -> None:
         town, outcome = self._town, self._outcome
@@ -100,7 +103,7 @@ class _Run:
     async def _hurt(self) -> None:
         nemesis = Nemesis(self._town.hurt, self._outcome.seed, self._town.leading)
         self._outcome.faults = nemesis.done
-        await nemesis.run(self._outcome.seconds)
+        await nemesis.run(self._outcome.seconds, self._faults)
         healed = time.monotonic()
         await self._town.all_ready(HEALED_S)
         self._outcome.healed_in_s = round(time.monotonic() - healed, 2)

@@ -27,6 +27,7 @@ from ballot.voting import commands as c
 from ballot.voting.tally import count_document, open_board, seeds_of
 from tests.chaos.machines import is_alive
 from tests.support.log_builder import ElectionLog, election_log, key
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +112,12 @@ def test_the_process_ends_with_the_one_that_started_it_even_when_that_is_killed(
         done = subprocess.run([sys.executable, script], stdout=output, env=environment)
     assert done.returncode == -signal.SIGKILL
     pid = int(out.read_text())
-    for _ in range(100):
-        if not is_alive(pid):
-            return
+    deadline = time.monotonic() + PATIENCE_S
+    while is_alive(pid):
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            raise AssertionError("it is still there")
         time.sleep(0.05)
-    os.kill(pid, signal.SIGKILL)
-    raise AssertionError("it is still there after five seconds")
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, seeds: list[bytes], done: int = 0) -> list[c.AnyCommand]:
