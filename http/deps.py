@@ -23,6 +23,9 @@ from .tokens import TokenKey
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 REDIS_TIMEOUT_S = 0.3
+# The pool tries after a second, then after twice as long each time, and would find a database that was away for a
+# minute up to a minute late. After so long it gives up instead, and the next request makes it try at once.
+RECONNECT_S = 2.0
 
 
 def _limits() -> Mapping[str, Limit]:
@@ -101,6 +104,7 @@ def make_pool(dsn: str, size: int = 8) -> Pool:
         min_size=1,
         max_size=size,
         timeout=5.0,
+        reconnect_timeout=RECONNECT_S,
         open=False,
         kwargs={"autocommit": True, "options": "-c default_transaction_read_only=on"},
     )
