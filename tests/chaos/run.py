@@ -7,8 +7,10 @@ import random
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from ballot.client.api import Line, NoAnswer, Refused
 from ballot.client.trust import Untrusted
@@ -46,7 +48,9 @@ class Outcome:
     folder: str = ""
 
     def fields(self) -> dict[str, Any]:
-        return asdict(self)
+        # dataclasses.asdict counts the pairs of a Counter anew in Python 3.11.
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields
 
 
 def run_chaos(seconds: float, seed: int, voters: int = 0, faults: int = 0) -> Outcome:

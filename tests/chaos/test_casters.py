@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,7 @@ from ballot.client.vote import Election
 from ballot.client.voter import Voter
 from tests.chaos import casters as module
 from tests.chaos.casters import Casters, Papers
+from tests.chaos.run import Outcome
 
 ONE, OTHER = b"one", b"other"
 
@@ -66,3 +68,9 @@ def test_nodes_that_lie_are_found_out(monkeypatch: pytest.MonkeyPatch, lie: str)
 
 def test_nodes_too_slow_for_all_first_casts_in_time_still_get_every_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_casters("", monkeypatch, 1, seconds=1e-6).counts["acknowledged"] == 1
+
+
+def test_what_became_of_a_run_can_be_written_down() -> None:
+    """It is what a failed run says."""
+    outcome = Outcome(1, 18.0, 30, casts=Counter(races=2), violations=["a ballot was never answered"])
+    assert json.loads(json.dumps(outcome.fields()))["casts"] == {"races": 2}

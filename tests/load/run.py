@@ -7,9 +7,10 @@ import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import psycopg
 import uvloop
 
@@ -49,7 +50,9 @@ class Outcome:
     violations: list[str] = field(default_factory=list)
 
     def fields(self) -> dict[str, Any]:
-        return asdict(self)
+        # dataclasses.asdict counts the pairs of a Counter anew in Python 3.11.
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields
 
 
 def run_load(seconds: float, times: float = 3.0, trial_size: int = TRIAL, shed: int = 0, say: Say = print) -> Outcome:
