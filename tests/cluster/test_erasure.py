@@ -19,7 +19,7 @@ from ballot.replay.audit import audit
 from ballot.replay.export import read_export
 from tests.cluster.test_failover import digests
 from tests.support.town import Town
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.cluster
 
@@ -120,11 +120,7 @@ def test_the_casts_of_an_election_cancelled_while_open_leave_every_node(town: To
 
 async def erased(town: Town, indexes: list[int]) -> None:
     """Returns when no node holds the private part of any of these entries."""
-    async with asyncio.timeout(30):
-        while True:
-            if not any(private_parts(node).keys() & indexes for node in town.cluster.nodes):
-                return
-            await asyncio.sleep(0.2)
+    await until(lambda: not any(private_parts(node).keys() & indexes for node in town.cluster.nodes))
 
 
 async def begin_login(town: Town, account: Account) -> dict[str, str]:
