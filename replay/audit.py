@@ -88,6 +88,7 @@ class _Auditor:
             is_export = self._scene.tree.size > 0
         if is_export:
             self._chain.end(end)
+        self._scene.settle()
         self._pool.flush()
 
     def _take(self, record: Record) -> EndRecord | None:

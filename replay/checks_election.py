@@ -86,7 +86,7 @@ def _put_on_roll(scene: Scene, index: int, election: Election, leaf: bytes) -> b
     except FrameError as error:
         scene.find(Level.STRUCTURE, "MalformedEvent", index, f"a leaf of the roll: {error}")
         return False
-    if not election.roll.put(voter, number):
+    if election.roll.put(voter, number) is not None:
         scene.find(Level.BALLOTS, "VoterTwiceOnRoll", index, f"voter {voter.hex()}")
     return election.added.get(voter) == number
 

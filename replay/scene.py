@@ -137,7 +137,8 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.tree, self._moduli = LogTree(self.scratch), Spool(self.scratch)
-        self._identities, self._identity_keys = Table(self.scratch), Table(self.scratch)
+        self._identities, self._replaced = Table(self.scratch), Table(self.scratch)
+        self._owned: dict[bytes, tuple[int, list[tuple[int, str]]]] = {}
 
     def find(self, level: Level, name: str, index: int, detail: str) -> None:
         self.findings.add(level, name, index, detail)
@@ -166,38 +167,48 @@ class Scene:
         """From here on this is the user's identity key. A finding when a newer one had replaced it, and when it is a
         key of the cluster.
         """
-        name, before = key_hash(modulus), self._identities.get(user)
-        if before is not None and name in list(self._enrolled(before))[1:]:
-            self.find(Level.SIGNATURES, "KeySuperseded", index, f"user {user.hex()} had replaced this identity key")
+        name = key_hash(modulus)
+        place = self._moduli.append(name + modulus)
+        before = self._identities.put(user, place)
+        if before is not None:
+            if name in list(self._enrolled(before))[1:]:
+                self.find(Level.SIGNATURES, "KeySuperseded", index, f"user {user.hex()} had replaced this identity key")
+            self._replaced.put(place.to_bytes(PLACE_BYTES, "big"), before)
         if name in self.owners:
             self.find(Level.SIGNATURES, "KeyReused", index, f"user {user.hex()} has the key of {self.owners[name]}")
-        self._identity_keys.add(name)
-        # What was appended last is found by the user, and what was before it by what was appended.
-        behind = 0 if before is None else before + 1
-        self._identities.put(user, self._moduli.append(behind.to_bytes(PLACE_BYTES, "big") + name + modulus))
 
     def identity(self, user: bytes) -> tuple[bytes, bytes] | None:
         """(hash, modulus) of the identity key in force."""
         place = self._identities.get(user)
         if place is None:
             return None
-        kept = self._moduli.read(place)[PLACE_BYTES:]
+        kept = self._moduli.read(place)
         return kept[:HASH_BYTES], kept[HASH_BYTES:]
 
-    def _enrolled(self, place: int) -> Iterator[bytes]:
-        """The hashes of one user's keys, the newest, which is kept at `place`, first."""
-        behind = place + 1
-        while behind:
-            kept = self._moduli.read(behind - 1)
-            yield kept[PLACE_BYTES : PLACE_BYTES + HASH_BYTES]
-            behind = int.from_bytes(kept[:PLACE_BYTES], "big")
+    def _enrolled(self, place: int | None) -> Iterator[bytes]:
+        """The hashes of one user's keys, the one that is kept at `place` first, then those before it."""
+        while place is not None:
+            yield self._moduli.read(place)[:HASH_BYTES]
+            place = self._replaced.get(place.to_bytes(PLACE_BYTES, "big"))
 
     def own(self, index: int, modulus: bytes, owner: str) -> None:
-        """Notes that a node, a trustee or a registrar has this key. A finding when it is somebody else's already."""
+        """Notes that a node, a trustee or a registrar has this key. A finding when it is another one's already, and at
+        the end when it was a voter's.
+        """
         name = key_hash(modulus)
-        known = self.owners.setdefault(name, "a voter" if name in self._identity_keys else owner)
+        known = self.owners.setdefault(name, owner)
         if known != owner:
             self.find(Level.SIGNATURES, "KeyReused", index, f"the key of {owner} is that of {known}")
+        else:
+            self._owned.setdefault(name, (self._moduli.count, []))[1].append((index, owner))
+
+    def settle(self) -> None:
+        """At the end of the log: a key of the cluster that had been a voter's before is found wherever it was noted."""
+        for number, kept in enumerate(self._moduli):
+            name = kept[:HASH_BYTES]
+            if name in self._owned and number < self._owned[name][0]:
+                for index, owner in self._owned.pop(name)[1]:
+                    self.find(Level.SIGNATURES, "KeyReused", index, f"the key of {owner} is that of a voter")
 
     def close(self) -> None:
         self.scratch.close()

@@ -41,18 +41,18 @@ class Table:
 
     def add(self, key: bytes) -> bool:
         """For those that use this as a set: whether `key` was no member before."""
-        return self.put(key, 0)
+        return self.put(key, 0) is None
 
-    def put(self, key: bytes, value: int) -> bool:
-        """Whether `key` is new; otherwise its value is replaced."""
+    def put(self, key: bytes, value: int) -> int | None:
+        """The value before, None for a new key."""
         memory = self._memory
         if memory is None:
             return self._file.put(key, value)
-        before = len(memory)
+        before = memory.get(key)
         memory[key] = value
-        if before == MEMORY_KEYS:
+        if before is None and len(memory) > MEMORY_KEYS:
             self.spill()
-        return len(self) > before
+        return before
 
     def spill(self) -> None:
         """Frees the memory, of a table that has become large or is hardly used from now on."""
@@ -75,7 +75,7 @@ class _Slots:
     def get(self, key: bytes) -> int | None:
         return self._find(*_mark(key))[1] if self.count else None
 
-    def put(self, key: bytes, value: int) -> bool:
+    def put(self, key: bytes, value: int) -> int | None:
         if 5 * self.count >= 3 * self._slots:
             self._grow()
         mark, end = _mark(key)
@@ -83,7 +83,7 @@ class _Slots:
         if before != value:
             self._write(slot, _SLOT.pack(mark, end, value))
         self.count += before is None
-        return before is None
+        return before
 
     def fill(self, known: Mapping[bytes, int]) -> None:
         """Takes all of these, the first ones."""
