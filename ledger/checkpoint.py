@@ -12,6 +12,7 @@ Bytes go in, trust comes out: nothing here does I/O or reads a clock.
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -34,6 +35,7 @@ _HASH_SIZE = 32
 _KEY_ID_SIZE = 4
 _TIME_SIZE = 8
 _DASH = "\N{EM DASH}"
+_CONTROL = re.compile("[\x00-\x1f]")
 
 
 class CheckpointError(ValueError):
@@ -303,7 +305,7 @@ def _decode(data: bytes) -> str:
 
 
 def _has_control(text: str) -> bool:
-    return any(character < " " for character in text)
+    return _CONTROL.search(text) is not None
 
 
 def check_name(name: str) -> None:

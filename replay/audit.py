@@ -92,19 +92,18 @@ class _Auditor:
         self._pool.flush()
 
     def _take(self, record: Record) -> EndRecord | None:
-        match record:
-            case EntryRecord(header, public):
-                entry = self._chain.entry(header, public)
-                if entry is not None:
-                    self._take_entry(entry)
-                if self._scene.tree.size % PROGRESS_ENTRIES == 0:
+        if isinstance(record, EntryRecord):
+            entry = self._chain.entry(record.header, record.public)
+            if entry is not None:
+                self._take_entry(entry)
+                if entry.index % PROGRESS_ENTRIES == 0:
                     self._progress("reading entries", self._scene.tree.size, 0)
-            case CheckpointRecord(note):
-                self._chain.checkpoint(note)
-                if self._chain.covered == self._scene.tree.size:
-                    note_checkpoint(self._scene)
-            case EndRecord():
-                return record
+        elif isinstance(record, CheckpointRecord):
+            self._chain.checkpoint(record.note)
+            if self._chain.covered == self._scene.tree.size:
+                note_checkpoint(self._scene)
+        else:
+            return record
         return None
 
     def _take_entry(self, entry: Entry) -> None:

@@ -7,7 +7,7 @@ import re
 from ..ledger.checkpoint import Checkpoint, CheckpointError, read_note
 from ..ledger.entry import Entry, EntryError, check_link, parse
 from ..ledger.frame import FrameError, parse_frame, read_u64
-from ..ledger.membership import MembershipError, membership_of
+from ..ledger.membership import ANNOUNCED, CONF_KINDS, MembershipError, membership_of
 from ..ledger.recovery import KIND as RECOVERED
 from ..ledger.succession import Recovered, Succession, SuccessionError
 from .checks_recovery import check_recovery
@@ -16,6 +16,8 @@ from .report import Level
 from .scene import Scene
 from .succession import Follower
 from .verify import check_note, weakness
+
+FOLLOWED = CONF_KINDS | {ANNOUNCED}
 
 
 class ChainCheck:
@@ -66,6 +68,8 @@ class ChainCheck:
             self._scene.find(Level.CHAIN, "GenesisDiffers", 1, detail)
 
     def _follow_members(self, entry: Entry, before: Entry | None, place: int) -> None:
+        if entry.kind not in FOLLOWED:
+            return
         scene = self._scene
         try:
             if entry.kind == "Genesis":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ledger.merkle import TileId, Tree, leaf_hash
+from ..ledger.merkle import TILE_WIDTH, TileId, Tree, leaf_hash
 from .scratch import Scratch, Spool
 
 
@@ -21,6 +21,8 @@ class LogTree:
     def append(self, header: bytes) -> None:
         """Add an entry by its header, the leaf."""
         self._tree.append(leaf_hash(header))
+        if self._tree.size % TILE_WIDTH:
+            return
         for level, number, hashes in self._tree.completed_tiles():
             self._places[level, number] = self._tiles.append(hashes)
 

@@ -13,16 +13,16 @@ if TYPE_CHECKING:  # Brings half of multiprocessing along, which a small audit n
     from concurrent.futures import Future, ProcessPoolExecutor
     from ctypes import Array, c_char
 
-BATCH = 256
+BATCH = 512
 # Workers take about as long to start as this many signatures to check; until they are there it goes on in this process.
 IN_PROCESS = 1024
 # Batches under way for each worker: enough to keep it busy while the log has nothing to check for a while.
-AHEAD = 16
+AHEAD = 8
 # Of the calls of `map`, whose arguments and results are as large as a batch or larger.
 MAP_AHEAD = 3
 # Each batch under way has a place in memory that all processes share: a pipe takes a batch in several parts, and for
 # each part the thread that feeds it must wait for this process's interpreter.
-SLOT_BYTES = 512 << 10
+SLOT_BYTES = 1 << 20
 
 
 class Flaw(NamedTuple):
@@ -49,14 +49,16 @@ class Pool:
     def __init__(self, workers: int, report: Callable[[int, Flaw], None]) -> None:
         self._workers, self._report = workers, report
         self._executor: ProcessPoolExecutor | None = None
-        self._batch: list[tuple[int, Job]] = []
+        self._indexes: list[int] = []
+        self._jobs: list[Job] = []
         self._running: deque[tuple[list[int], int, Future[Found]]] = deque()
         self._done = 0
 
     def submit(self, index: int, check: Check, *arguments: Any) -> None:
         """Have something checked that entry `index` says."""
-        self._batch.append((index, (check, arguments)))
-        if len(self._batch) >= BATCH:
+        self._indexes.append(index)
+        self._jobs.append((check, arguments))
+        if len(self._jobs) >= BATCH:
             self._send()
 
     def flush(self) -> None:
@@ -84,11 +86,9 @@ class Pool:
             self._executor.shutdown(cancel_futures=True)
 
     def _send(self) -> None:
-        if not self._batch:
+        if not self._jobs:
             return
-        indexes = [index for index, _ in self._batch]
-        jobs = [job for _, job in self._batch]
-        self._batch = []
+        indexes, jobs, self._indexes, self._jobs = self._indexes, self._jobs, [], []
         self._done += len(jobs)
         if self._workers == 1 or self._done <= IN_PROCESS or not self._is_ready():
             self._tell(indexes, run_jobs(jobs))

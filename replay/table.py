@@ -90,11 +90,11 @@ class _Slots:
         while 5 * len(known) > 3 * self._slots:
             self._slots = 2 * self._slots or FIRST_SLOTS
         self._start = self._scratch.reserve(self._slots * _SLOT_BYTES)
-        whole, displaced = _Block(0, self._slots), list[Slot]()
+        whole, displaced, mask = _Block(0, self._slots), list[Slot](), self._slots - 1
         for key, value in known.items():
-            mark, end = _mark(key)
-            if not whole.put(mark & self._slots - 1, (mark, end, value)):
-                displaced.append((mark, end, value))
+            one = (*_mark(key), value)
+            if not whole.put(one[0] & mask, one):
+                displaced.append(one)
         self._write(0, whole.packed())
         self._put_all(displaced)
         self.count = len(known)

@@ -4,6 +4,7 @@
 operation are needed by themselves. GMP does the arithmetic: Python's own `pow` is some twenty times slower.
 """
 
+from functools import lru_cache
 from hashlib import new as new_hash
 
 import gmpy2
@@ -13,8 +14,12 @@ from ..ledger.rsa import PUBLIC_EXPONENT
 
 def public_operation(modulus: bytes, value: int) -> bytes:
     """value^65537 mod n, as long as the modulus (RSAEP and RSAVP1, RFC 8017 sections 5.1.1 and 5.2.2)."""
-    n = int.from_bytes(modulus, "big")
-    return int(gmpy2.powmod(value, PUBLIC_EXPONENT, n)).to_bytes(len(modulus), "big")
+    return int(gmpy2.powmod(value, PUBLIC_EXPONENT, _number(modulus))).to_bytes(len(modulus), "big")
+
+
+@lru_cache(maxsize=64)
+def _number(modulus: bytes) -> gmpy2.mpz:
+    return gmpy2.mpz(int.from_bytes(modulus, "big"))
 
 
 def mgf1(hash_name: str, seed: bytes, length: int) -> bytes:
