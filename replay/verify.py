@@ -18,7 +18,7 @@ from ..ledger.rsa import BadSignature, private_from_primes, verify
 from ..voting.ballot import Ballot, BallotError, parse_ballot, verify_credential, verify_signature
 from ..voting.blind import check_blind_signature
 from ..voting.definition import ElectionDefinition, decode_definition
-from ..voting.envelope import EnvelopeError, check_shape
+from ..voting.envelope import Context, EnvelopeError, check_shape
 from ..voting.keycheck import WeakKey, check_long_lived_key
 from ..voting.tally import BadSeed, KeysMissing, Opener, Vote
 from .pool import Flaw
@@ -86,18 +86,18 @@ def _check_blind(modulus: bytes, blinded: bytes, blind_sig: bytes) -> list[Flaw]
 
 def check_ballot(definition: bytes, eid: bytes, body: bytes) -> list[Flaw]:
     """A ballot's credential, signature and envelope, as they were checked when it was cast."""
-    opener = _opener(definition, eid, ())
+    rules = _rules(definition, eid)
     try:
         ballot = parse_ballot(body)
     except BallotError as error:
         return [Flaw(Level.BALLOTS, error.name, str(error))]
-    flaws = _check_credential(definition, eid, ballot)
+    flaws = _check_credential(rules, ballot)
     try:
         verify_signature(ballot)
     except BallotError as error:
         flaws.append(Flaw(Level.SIGNATURES, "BallotSignature", str(error)))
     try:
-        check_shape(opener.context(ballot.bid), ballot.envelope)
+        check_shape(rules.shape, ballot.envelope)
     except EnvelopeError as error:
         flaws.append(Flaw(Level.BALLOTS, "BadEnvelope", str(error)))
     return flaws
@@ -109,14 +109,14 @@ def check_unused(
     """A claim that a credential was never cast: the credential, and the ballot key's signature of the claim."""
     ballot = Ballot(b"", b"", b"", eid, bpk, prefix, credential, b"")
     message = frame("unused", eid, bpk, prefix, credential)
-    return _check_credential(definition, eid, ballot) + check_pss("ClaimSignature", bpk, signature, message)
+    return _check_credential(_rules(definition, eid), ballot) + check_pss("ClaimSignature", bpk, signature, message)
 
 
-def _check_credential(definition: bytes, eid: bytes, ballot: Ballot) -> list[Flaw]:
+def _check_credential(rules: _Rules, ballot: Ballot) -> list[Flaw]:
     detail = "the election has no registrar key"
-    for registrar in _definition(definition).registrars:
+    for registrar in rules.registrars:
         try:
-            verify_credential(bytes.fromhex(registrar.n), eid, ballot.bpk, ballot.prefix, ballot.credential)
+            verify_credential(registrar, rules.eid, ballot.bpk, ballot.prefix, ballot.credential)
         except BallotError as error:
             detail = str(error)
         else:
@@ -169,6 +169,20 @@ def weakness(modulus: bytes) -> str:
 @lru_cache(maxsize=16)
 def _definition(data: bytes) -> ElectionDefinition:
     return decode_definition(data)
+
+
+class _Rules(NamedTuple):
+    """What every ballot of an election is held to. `shape` is bound to no ballot key: all envelopes have one shape."""
+
+    eid: bytes
+    registrars: list[bytes]
+    shape: Context
+
+
+@lru_cache(maxsize=16)
+def _rules(definition: bytes, eid: bytes) -> _Rules:
+    registrars = [bytes.fromhex(registrar.n) for registrar in _definition(definition).registrars]
+    return _Rules(eid, registrars, _opener(definition, eid, ()).context(bytes(32)))
 
 
 @lru_cache(maxsize=16)
