@@ -31,6 +31,8 @@ from .report import ElectionReport, Findings, Level, Report, reaches
 from .scene import Election, Handlers, Scene
 
 PROGRESS_ENTRIES = 256
+# Who reads that many will have signatures to check on all cores.
+MANY_ENTRIES = 4096
 
 HANDLERS: Handlers = {**checks_election.HANDLERS, **checks_ballots.HANDLERS, **checks_count.HANDLERS}
 
@@ -96,6 +98,8 @@ class _Auditor:
             entry = self._chain.entry(record.header, record.public)
             if entry is not None:
                 self._take_entry(entry)
+                if entry.index == MANY_ENTRIES and self._deep:
+                    self._pool.prepare()
                 if entry.index % PROGRESS_ENTRIES == 0:
                     self._progress("reading entries", self._scene.tree.size, 0)
         elif isinstance(record, CheckpointRecord):

@@ -17,7 +17,7 @@ BATCH = 512
 # Workers take about as long to start as this many signatures to check; until they are there it goes on in this process.
 IN_PROCESS = 1024
 # Batches under way for each worker: enough to keep it busy while the log has nothing to check for a while.
-AHEAD = 8
+AHEAD = 20
 # Of the calls of `map`, whose arguments and results are as large as a batch or larger.
 MAP_AHEAD = 3
 # Each batch under way has a place in memory that all processes share: a pipe takes a batch in several parts, and for
@@ -53,6 +53,11 @@ class Pool:
         self._jobs: list[Job] = []
         self._running: deque[tuple[list[int], int, Future[Found]]] = deque()
         self._done = 0
+
+    def prepare(self) -> None:
+        """Has the workers start, for there will be much to check."""
+        if self._workers > 1:
+            self._start()
 
     def submit(self, index: int, check: Check, *arguments: Any) -> None:
         """Have something checked that entry `index` says."""
@@ -90,7 +95,7 @@ class Pool:
             return
         indexes, jobs, self._indexes, self._jobs = self._indexes, self._jobs, [], []
         self._done += len(jobs)
-        if self._workers == 1 or self._done <= IN_PROCESS or not self._is_ready():
+        if self._workers == 1 or not self._is_ready():
             self._tell(indexes, run_jobs(jobs))
         else:
             self._running.append((indexes, *self._hand_over(jobs)))
@@ -119,7 +124,9 @@ class Pool:
                 self._report(indexes[number], flaw)
 
     def _is_ready(self) -> bool:
-        """Whether a worker has started; the first call starts them."""
+        """Whether a worker has started; once there is more to check they are made to."""
+        if self._executor is None and self._done <= IN_PROCESS:
+            return False
         self._start()
         return bool(self._running) or self._hello.done()
 

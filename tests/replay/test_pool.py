@@ -23,7 +23,7 @@ ENDLESS = """
 from ballot.replay.pool import Pool
 from ballot.replay.verify import check_pss
 pool = Pool(2, lambda index, flaw: None)
-pool._start()
+pool.prepare()
 while not pool._is_ready():
     pass
 print("ready", flush=True)
@@ -43,11 +43,11 @@ def test_what_workers_find_comes_in_the_order_of_submission(monkeypatch: pytest.
         told.append((index, flaw.name))
 
     pool = Pool(2, report)
+    pool.prepare()
+    pool._hello.result(WAIT_S)
     try:
         for index in range(JOBS):
             pool.submit(index, check_pss, f"name {index}", bytes(256), bytes(255), b"")
-            while not pool._is_ready():
-                time.sleep(0.01)
         pool.flush()
     finally:
         pool.close()
