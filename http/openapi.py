@@ -25,6 +25,8 @@ _OTHER = {
     TEXT: "UTF-8",
     CSV: "one address a line, and after a comma a weight; a first line `email` is passed over",
 }
+_SECURITY: dict[str, list[Document]] = {"anyone": [], "nobody": [], "guest": [{}, {"bearer": []}]}
+"""For all others an access token is needed."""
 _SCHEMA = "#/components/schemas/{name}"
 ABOUT = (
     "An online voting backend on a replicated, append-only ledger. Binary values are base64url without padding, times "
@@ -131,7 +133,7 @@ def _operation(template: str, method: str, operation: Operation, names: dict[typ
         "x-who": operation.who,
         "parameters": _parameters(template, method, operation),
         "responses": _responses(template, operation, names),
-        "security": [] if operation.who in ("anyone", "nobody") else [{"bearer": []}],
+        "security": _SECURITY.get(operation.who, [{"bearer": []}]),
     }
     if operation.description:
         found["description"] = operation.description
