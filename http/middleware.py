@@ -8,7 +8,6 @@ import sys
 from time import perf_counter
 from typing import Any
 
-import falcon
 from falcon.asgi import Request, Response
 
 from ..ledger.client import LedgerClient
@@ -22,15 +21,6 @@ log = logging.getLogger("ballot.request")
 REACH_TIMEOUT_S = 3.0
 DRAIN_S = 5.0
 CASTS, DIAGNOSIS = "/api/votes", "/api/_diag/"
-EXPOSED = (
-    *("Ledger-Index", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
-    *("ETag", "X-Request-Id", "WWW-Authenticate"),
-)
-
-
-def cors() -> falcon.CORSMiddleware[Request, Response]:
-    """Open to every origin, without credentials: no cookie is ever used."""
-    return falcon.CORSMiddleware(allow_origins="*", expose_headers=EXPOSED)
 
 
 class RequestLog:
