@@ -69,6 +69,11 @@ def test_every_answer_says_how_far_the_node_is() -> None:
     assert ask("GET", "/api/nothing/here").headers["ledger-index"] == "7"
 
 
+@pytest.mark.parametrize("body", [BODY, b""])
+def test_the_answer_to_a_cast_has_no_index_that_a_page_would_send_back_with_its_token(body: bytes) -> None:
+    assert "ledger-index" not in ask("POST", "/api/votes", headers=OCTETS, body=body).headers
+
+
 def test_what_is_not_there_is_a_problem_document() -> None:
     assert refusal(ask("GET", "/api/nothing/here")) == (404, "NotFound")
     assert refusal(ask("GET", "/api/elections/tooshort")) == (404, "NotFound")
