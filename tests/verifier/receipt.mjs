@@ -34,17 +34,22 @@ function parse(data) {
   return { index: Number(index.slice(6)), header, salt, proof, note: data.subarray(end + 2) };
 }
 
-/** Throws ReceiptError unless the receipt proves, under these members, that the ballot `body` is recorded. */
+/**
+ * { index, checkpoint }: the entry in which the receipt proves, under these members, that the ballot `body` is recorded,
+ * and what they signed. Throws ReceiptError where it does not.
+ */
 export async function checkReceipt(data, members, body) {
   try {
     const receipt = parse(data);
-    const { size, root } = await verifyNote(receipt.note, members.origin, voters(members));
+    const checkpoint = await verifyNote(receipt.note, members.origin, voters(members));
     const leaf = leafHash(receipt.header);
+    const { size, root } = checkpoint;
     demand(isIncluded(leaf, receipt.index, Number(size), receipt.proof, root), "the proof does not lead to the root");
     const [index, , , kind, , digest] = parseFrame("entry", receipt.header, 7);
     demand(index.length === 8 && toBigInt(index) === BigInt(receipt.index + 1), "another place");
     demand(equal(kind, utf8("BallotCast")) && receipt.salt.length === 32, "not the receipt of a cast");
     demand(equal(frameHash("private", receipt.salt, concat(body)), digest), "the recorded ballot is not this one");
+    return { index: receipt.index + 1, checkpoint };
   } catch (error) {
     if (error instanceof FrameError || error instanceof NoteError) throw new ReceiptError(error.message);
     throw error;
