@@ -140,7 +140,7 @@ def test_a_preflight_is_asked_once_for_each_address(visit: Visit) -> None:
 def test_reading_the_public_log_needs_no_preflight(visit: Visit) -> None:
     read = {seen.path.partition("?")[0] for seen in visit.requests if seen.path.startswith("/api/ledger/")}
     assert read == {
-        *("/api/ledger/checkpoint", "/api/ledger/entries"),
+        *("/api/ledger/checkpoint", "/api/ledger/entries", "/api/ledger/members"),
         *("/api/ledger/proof/consistency", "/api/ledger/proof/inclusion"),
     }
     assert not [seen for seen in preflights(visit) if seen.path.startswith("/api/ledger/")]

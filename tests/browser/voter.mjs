@@ -11,7 +11,7 @@ import { frame, frameHash, keyHash } from "../verifier/frame.mjs";
 import { unpack } from "../verifier/msgpack.mjs";
 import { send } from "./api.mjs";
 import { blind, random, unblind } from "./blind.mjs";
-import { demand } from "./log.mjs";
+import { demand } from "./reader.mjs";
 
 const { subtle } = crypto;
 const RSA = { name: "RSA-PSS", hash: "SHA-384", publicExponent: Uint8Array.of(1, 0, 1) };
@@ -58,7 +58,7 @@ export class Voter {
     demand(equal(fields.get("eid"), eid) && equal(fields.get("definition"), data), "the log has another definition");
     const definition = readDefinition(data);
     const { origin, genesis, registrars } = definition;
-    demand(origin === this.log.members.origin && genesis === hex(this.log.genesis), "the election is another log's");
+    demand(origin === this.log.origin && genesis === hex(this.log.genesis), "the election is another log's");
     const registrar = registrars.length === 1 ? registrars[0] : registrars.find(({ weight }) => weight === shown.weight);
     return { id, eid, definition, registrar: unhex(registrar.n) };
   }

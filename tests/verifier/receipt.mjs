@@ -34,6 +34,9 @@ function parse(data) {
   return { index: Number(index.slice(6)), header, salt, proof, note: data.subarray(end + 2) };
 }
 
+/** The note in a receipt, none of its signatures verified. Throws ReceiptError, FrameError. */
+export const noteOf = (data) => parse(data).note;
+
 /**
  * { index, checkpoint }: the entry in which the receipt proves, under these members, that the ballot `body` is recorded,
  * and what they signed. Throws ReceiptError where it does not.
