@@ -101,8 +101,8 @@ export class Voter {
   /**
    * The index at which the ballot is recorded: only then may the voter be told so. After NoAnswer, call it again.
    *
-   * A page cannot open a connection of its own for the cast, but a browser shares none between two names: `casting`
-   * are names of nodes under which this page never says who its user is.
+   * A page cannot open a connection of its own for the cast, but a browser shares none between two names (save over
+   * HTTP/2, where one certificate has both): `casting` are names of nodes to which this page never says who its user is.
    */
   async cast({ eid }) {
     const { body, ...secrets } = await this.store.load(hex(eid));
