@@ -1,4 +1,4 @@
-"""Servers that tests share: one PostgreSQL, emptied after each, and one cluster; property tests that no slow machine fails."""
+"""Servers that tests share, PostgreSQL emptied after each and a cluster; property tests that no slow machine fails."""
 
 from __future__ import annotations
 
