@@ -33,6 +33,7 @@ from . import (
 )
 from .accounts import Accounts
 from .caching import Caching
+from .cors import Cors
 from .deps import Deps
 from .describe import operation_of
 from .events import Listeners
@@ -90,7 +91,7 @@ def create_app(deps: Deps) -> Application:
         middleware.Lifespan(services),
         middleware.RequestLog(),
         headers.SecurityHeaders(),
-        middleware.cors(),
+        Cors(),
         middleware.LedgerIndex(services.position, deps.ledger),
         Caching(),
     ]

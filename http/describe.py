@@ -20,9 +20,9 @@ from falcon.asgi import Request, Response
 from .parse import JSON, read_query
 from .problems import REFUSALS, Refused
 
-Who = Literal["anyone", "nobody", "user", "organiser", "admin"]
-"""`nobody` is anyone who sends nothing that could tell who they are; `organiser` is that of the election in the path,
-or whoever holds the role."""
+Who = Literal["anyone", "nobody", "guest", "user", "organiser", "admin"]
+"""`nobody` is anyone who sends nothing that could tell who they are, `guest` is anyone, who may say who they are and
+then see more; `organiser` is that of the election in the path, or whoever holds the role."""
 
 KEY = "^[!-~]([ -~]{0,126}[!-~])?$"
 """An Idempotency-Key: up to 128 printable ASCII characters, no space at either end."""
@@ -95,7 +95,7 @@ class Operation:
             yield "NotAcceptable"
         if self.body is not None:
             yield from ("MalformedBody", "BodyTooLarge", "WrongContentType", "RequestTimeout")
-        if self.who in ("user", "organiser", "admin"):
+        if self.who in ("guest", "user", "organiser", "admin"):
             yield from ("NotAuthenticated", "InvalidToken")
         if self.who == "nobody":
             yield "LinkableRequest"

@@ -35,7 +35,9 @@ POLL_S, HEARTBEAT_S = 2.0, 14.0
 # Less than an access token lasts: whoever comes back shows a new one.
 LASTS_S = 600.0
 RETRY_MS = 3000
-LISTENERS, LISTENERS_A_USER = 200, 5
+LISTENERS, LISTENERS_A_USER, STRANGERS = 200, 5, 100
+"""How many streams a worker has for all, for each user, and for all who do not say who they are."""
+STRANGER = b""
 STOPPING = "stopping"
 """In the server's lifespan state: an event that is set once the worker is to end."""
 
@@ -61,15 +63,19 @@ class KeysEvent(msgspec.Struct, frozen=True):
 
 
 class Listeners:
-    """How many listen to this worker, together and each. Every one costs a query now and then."""
+    """How many listen to this worker, together and each: every one costs a query now and then.
+
+    Strangers are counted as one, and never take all places: who has logged in finds one.
+    """
 
     def __init__(self) -> None:
         self._listening: Counter[bytes] = Counter()
 
     def refuse_more(self, user: bytes) -> None:
         """Raises Refused(TooManyRequests)."""
-        if self._listening[user] >= LISTENERS_A_USER:
-            raise too_many(LISTENERS_A_USER, "30")
+        most = STRANGERS if user == STRANGER else LISTENERS_A_USER
+        if self._listening[user] >= most:
+            raise too_many(most, "30")
         if self._listening.total() >= LISTENERS:
             raise too_many(LISTENERS, "30")
 
@@ -147,15 +153,17 @@ class ElectionEvents:
     @route(
         "electionEvents",
         "Turnout and status of an election, as they change",
-        "user",
+        "guest",
         {200: Media(EVENT_STREAM, "events named as in x-events", _NAMED)},
         "UnknownElection",
         limited=True,
     )
     async def on_get(self, req: Request, resp: Response, election: bytes) -> None:
         """`status` is sent on connecting and whenever it changes, `keys` as well once the board is published, `turnout`
-        in steps of some seconds. The stream ends after ten minutes: connect again with a fresh token."""
-        user = self._services.user(req)
+        in steps of some seconds. The stream ends after ten minutes: connect again, as a browser's `EventSource` does by
+        itself. It can send no token, and needs none: all of this is in the public log. With one, an organiser and
+        trustees see their drafts' too."""
+        user = STRANGER if req.get_header("Authorization") is None else self._services.user(req)
         self._listeners.refuse_more(user)
         async with self._services.reading() as connection:
             await seen_election(connection, election, user)

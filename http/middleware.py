@@ -8,7 +8,6 @@ import sys
 from time import perf_counter
 from typing import Any
 
-import falcon
 from falcon.asgi import Request, Response
 
 from ..ledger.client import LedgerClient
@@ -22,15 +21,6 @@ log = logging.getLogger("ballot.request")
 REACH_TIMEOUT_S = 3.0
 DRAIN_S = 5.0
 CASTS, DIAGNOSIS = "/api/votes", "/api/_diag/"
-EXPOSED = (
-    *("Ledger-Index", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
-    *("ETag", "X-Request-Id", "WWW-Authenticate"),
-)
-
-
-def cors() -> falcon.CORSMiddleware[Request, Response]:
-    """Open to every origin, without credentials: no cookie is ever used."""
-    return falcon.CORSMiddleware(allow_origins="*", expose_headers=EXPOSED)
 
 
 class RequestLog:
@@ -60,7 +50,11 @@ class RequestLog:
 
 
 class LedgerIndex:
-    """Every answer says how far this node is; whoever sends that back is never answered from an older state."""
+    """Answers say how far this node is; whoever sends that back is never answered from an older state.
+
+    Not those to casts: a page that sends back whatever it saw would soon show, with its access token, the very index at
+    which its user had just cast.
+    """
 
     def __init__(self, position: Position, ledger: LedgerClient) -> None:
         self._position, self._ledger = position, ledger
@@ -77,9 +71,9 @@ class LedgerIndex:
             raise Refused("BadParameter", "consistency can only be linearizable")
 
     async def process_response(self, req: Request, resp: Response, resource: object, succeeded: bool) -> None:
-        # A cast's own answer has said where the node is: nothing is asked on that path.
-        if not self._position.index or not req.path.startswith(CASTS):
-            await self._position.refresh()
+        if req.path.startswith(CASTS):
+            return
+        await self._position.refresh()
         resp.set_header("Ledger-Index", str(self._position.index))
 
 

@@ -25,6 +25,8 @@ _OTHER = {
     TEXT: "UTF-8",
     CSV: "one address a line, and after a comma a weight; a first line `email` is passed over",
 }
+_SECURITY: dict[str, list[Document]] = {"anyone": [], "nobody": [], "guest": [{}, {"bearer": []}]}
+"""For all others an access token is needed."""
 _SCHEMA = "#/components/schemas/{name}"
 ABOUT = (
     "An online voting backend on a replicated, append-only ledger. Binary values are base64url without padding, times "
@@ -131,7 +133,7 @@ def _operation(template: str, method: str, operation: Operation, names: dict[typ
         "x-who": operation.who,
         "parameters": _parameters(template, method, operation),
         "responses": _responses(template, operation, names),
-        "security": [] if operation.who in ("anyone", "nobody") else [{"bearer": []}],
+        "security": _SECURITY.get(operation.who, [{"bearer": []}]),
     }
     if operation.description:
         found["description"] = operation.description
@@ -185,7 +187,8 @@ def _query(shape: type[msgspec.Struct]) -> list[Document]:
 
 
 def _responses(template: str, operation: Operation, names: dict[type, Document]) -> Document:
-    headers = ["Ledger-Index", *(RATE_HEADERS if operation.limited else ()), *(["ETag"] if operation.etag else [])]
+    index = [] if operation.who == "nobody" else ["Ledger-Index"]
+    headers = [*index, *(RATE_HEADERS if operation.limited else ()), *(["ETag"] if operation.etag else [])]
     found: Document = {}
     for status, body in operation.answers.items():
         one = found[str(status)] = {"description": status_words(status), "headers": _headers(headers)}
@@ -198,10 +201,10 @@ def _responses(template: str, operation: Operation, names: dict[type, Document])
             }
     if operation.etag:
         found["304"] = {"description": "It is still what If-None-Match named", "headers": _headers(headers)}
-    return found | _problems(operation.all_refusals(in_path="{" in template), names)
+    return found | _problems(operation.all_refusals(in_path="{" in template), index, names)
 
 
-def _problems(refusals: Sequence[str], names: dict[type, Document]) -> Document:
+def _problems(refusals: Sequence[str], always: Sequence[str], names: dict[type, Document]) -> Document:
     """One response a status, with the names of all refusals that have it."""
     of_status: dict[int, list[str]] = {}
     for name in refusals:
@@ -213,7 +216,7 @@ def _problems(refusals: Sequence[str], names: dict[type, Document]) -> Document:
         limits = list(RATE_HEADERS) if status == 429 else []
         found[str(status)] = {
             "description": "; ".join(REFUSALS[name][1] for name in named),
-            "headers": _headers(["Ledger-Index", *later, *limits]),
+            "headers": _headers([*always, *later, *limits]),
             "content": {MEDIA_TYPE: {"schema": {"allOf": [names[Problem], exact]}}},
         }
     return found

@@ -1,4 +1,4 @@
-"""One PostgreSQL for all tests that need one, emptied after each; property tests that no slow machine fails."""
+"""Servers that tests share, PostgreSQL emptied after each and a cluster; property tests that no slow machine fails."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from psycopg.conninfo import make_conninfo
 
 from ballot.embedded import EmbeddedPostgres
 from tests.support.postgres import empty, running_postgres
+from tests.support.town import Town, running_town
+from tests.support.witnesses import WITNESS
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,3 +36,9 @@ def dsn(postgres: EmbeddedPostgres, superuser: str) -> Iterator[str]:
     """Connection string of a database that is as new."""
     yield postgres.dsn
     empty(superuser)
+
+
+@pytest.fixture(scope="session")
+def town() -> Iterator[Town]:
+    """Three nodes, three PostgreSQL servers, one Redis. Tests that kill a node start it again before they end."""
+    yield from running_town(BALLOT_DRILLS="1", BALLOT_TURNOUT_S="4", BALLOT_WITNESSES=WITNESS.vkey)

@@ -69,6 +69,11 @@ def test_every_answer_says_how_far_the_node_is() -> None:
     assert ask("GET", "/api/nothing/here").headers["ledger-index"] == "7"
 
 
+@pytest.mark.parametrize("body", [BODY, b""])
+def test_the_answer_to_a_cast_has_no_index_that_a_page_would_send_back_with_its_token(body: bytes) -> None:
+    assert "ledger-index" not in ask("POST", "/api/votes", headers=OCTETS, body=body).headers
+
+
 def test_what_is_not_there_is_a_problem_document() -> None:
     assert refusal(ask("GET", "/api/nothing/here")) == (404, "NotFound")
     assert refusal(ask("GET", "/api/elections/tooshort")) == (404, "NotFound")
@@ -248,16 +253,43 @@ def test_every_origin_is_welcome_and_none_may_send_credentials() -> None:
         assert "Ledger-Index" in answer.headers["access-control-expose-headers"]
 
 
-def test_a_preflight_is_answered() -> None:
-    headers = {
-        "Origin": "https://page.example",
-        "Access-Control-Request-Method": "PUT",
-        "Access-Control-Request-Headers": "authorization, content-type",
-    }
-    answer = ask("OPTIONS", "/api/auth/identity-key", headers=headers)
-    assert answer.status_code == 200
+PREFLIGHT = {
+    "Origin": "https://page.example",
+    "Access-Control-Request-Method": "PUT",
+    "Access-Control-Request-Headers": "authorization, content-type",
+}
+
+
+def test_a_preflight_is_answered_and_remembered() -> None:
+    answer = ask("OPTIONS", "/api/auth/identity-key", headers=PREFLIGHT)
+    assert answer.status_code == 204
     assert "PUT" in answer.headers["access-control-allow-methods"]
     assert "authorization" in answer.headers["access-control-allow-headers"]
+    assert int(answer.headers["access-control-max-age"]) > 3600
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/nothing", "/api/elections/tooshort", "/api/elections", "/api/_diag/health?consistency=x"]
+)
+def test_a_preflight_of_what_is_refused_is_answered_or_a_page_could_not_read_why(path: str) -> None:
+    answer = ask("OPTIONS", path, headers=PREFLIGHT)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (204, "*")
+
+
+def test_a_preflight_asks_nobody_anything() -> None:
+    gone = StubLedger()
+    gone.applied = None
+    answer = ask("OPTIONS", "/api/elections?consistency=linearizable", ledger=gone, headers=PREFLIGHT)
+    assert answer.status_code == 204 and "read_index" not in gone.asked
+
+
+def test_options_without_a_preflight_say_what_a_route_takes() -> None:
+    answer = ask("OPTIONS", "/api/elections")
+    assert answer.status_code == 200 and {"GET", "HEAD", "POST"} <= set(answer.headers["allow"].split(", "))
+
+
+def test_what_a_cache_keeps_of_a_request_without_an_origin_a_page_may_read_too() -> None:
+    assert ask("GET", "/api/openapi.json").headers["access-control-allow-origin"] == "*"
 
 
 def test_the_log_of_a_cast_names_neither_who_nor_what(caplog: pytest.LogCaptureFixture) -> None:

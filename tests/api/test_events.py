@@ -119,6 +119,19 @@ def test_a_worker_has_only_so_many_listeners() -> None:
     asyncio.run(run())
 
 
+def test_strangers_together_leave_room_for_who_has_logged_in() -> None:
+    async def run() -> None:
+        listeners = Listeners()
+        for _ in range(events.STRANGERS):
+            listeners.refuse_more(events.STRANGER)
+            await anext(listeners.hold(events.STRANGER, endless()))
+        with pytest.raises(Refused):
+            listeners.refuse_more(events.STRANGER)
+        listeners.refuse_more(b"ada")
+
+    asyncio.run(run())
+
+
 def test_an_error_ends_a_stream_and_frees_its_place(caplog: pytest.LogCaptureFixture) -> None:
     async def failing() -> AsyncIterator[SSEvent]:
         yield SSEvent(comment="on")

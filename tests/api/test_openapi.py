@@ -83,6 +83,7 @@ def test_who_needs_a_token_can_be_read_from_the_document(described: dict[str, An
     by_name = {one["operationId"]: one for _, _, one in operations(described)}
     assert by_name["cast"]["security"] == [] and by_name["cast"]["x-who"] == "nobody"
     assert by_name["elections"]["security"] == [{"bearer": []}]
+    assert by_name["electionEvents"]["security"] == [{}, {"bearer": []}]
     assert "401" in by_name["elections"]["responses"] and "401" not in by_name["cast"]["responses"]
 
 

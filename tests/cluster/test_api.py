@@ -208,6 +208,21 @@ def test_turnout_and_status_are_told_as_they_change(town: Town) -> None:
     town.run(run())
 
 
+def test_events_need_no_token_but_for_a_draft(town: Town) -> None:
+    async def run() -> None:
+        voter = await town.voter()
+        opened, draft = b64((await town.opened([voter])).id), b64(await town.draft([voter]))
+        assert (await ask(town, "HEAD", f"/api/elections/{opened}/events")).status == 200
+        hidden = await ask(town, "GET", f"/api/elections/{draft}/events")
+        assert (hidden.status, hidden.json["refusal"]) == (404, "UnknownElection")
+        forged = await ask(town, "GET", f"/api/elections/{opened}/events", Authorization="Bearer x")
+        assert (forged.status, forged.json["refusal"]) == (401, "InvalidToken")
+        events = stream(town, f"/api/elections/{draft}/events", town.organiser_account)
+        assert await anext(events) == ("status", {"status": "draft"})
+
+    town.run(run())
+
+
 def test_the_cluster_s_state_and_its_locks_are_for_admins(town: Town) -> None:
     async def run() -> None:
         admin, voter = await town.account(), await town.account()

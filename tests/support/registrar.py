@@ -278,8 +278,9 @@ def _ledger(cluster: MemoryCluster, what: str, query: Mapping[str, int]) -> Any:
     if what == "entries":
         return _shown(cluster, cluster.entries[query["from"] - 1 : query["to"]])
     if what == "members":
-        lists = [entry for entry in cluster.entries if entry.kind in CONF_KINDS]
-        return _shown(cluster, [entry for entry in lists if entry.index >= query["from"]][:MOST_LISTS])
+        lists = [entry for entry in cluster.entries if entry.kind in CONF_KINDS and entry.index >= query["from"]]
+        following = lists[MOST_LISTS - 1].index + 1 if len(lists) >= MOST_LISTS else None
+        return _shown(cluster, lists[:MOST_LISTS]) | {"next": following}
     if what == "proof/inclusion":
         return {"proof": [b64(node) for node in cluster.tree.inclusion_proof(query["index"] - 1, query["size"])]}
     proof = [b64(node) for node in cluster.tree.consistency_proof(query["old"], query["new"])]

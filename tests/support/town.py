@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from ballot.client.account import Account
@@ -31,6 +32,7 @@ class Town:
         self.cluster = cluster
         self.numbers = itertools.count(1)
         self._runner = asyncio.Runner()
+        self._opened = AsyncExitStack()
         self.line: Line
         self.organiser: Organiser
         self.organiser_account: Account
@@ -43,21 +45,20 @@ class Town:
         self.run(self._start())
 
     async def _start(self) -> None:
-        self.line = await Line([node.url for node in self.cluster.nodes]).__aenter__()
+        self.line = await self._opened.enter_async_context(Line([node.url for node in self.cluster.nodes]))
         self.postbox = Postbox(self.cluster.mailbox)
-        self._watching = asyncio.ensure_future(self.postbox.watch())
+        self._opened.callback(asyncio.ensure_future(self.postbox.watch()).cancel)
         self.organiser_account = await self.account("organiser@example.org")
         await self.cluster.grant("organiser@example.org", "organiser")
         self.organiser = Organiser(self.organiser_account.api)
 
     def stop(self) -> None:
-        async def end() -> None:
-            self._watching.cancel()
-            await self.line.__aexit__(None, None, None)
-
-        self.run(end())
-        self._runner.close()
-        self.cluster.remove()
+        """Also after a start that failed half way."""
+        try:
+            self.run(self._opened.aclose())
+            self._runner.close()
+        finally:
+            self.cluster.remove()
 
     async def account(self, email: str = "", first: int = 0) -> Account:
         """A person who registered and logged in."""

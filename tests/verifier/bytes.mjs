@@ -1,4 +1,5 @@
-// Byte strings are Uint8Array, numbers in them big-endian.
+// Byte strings are Uint8Array, numbers in them big-endian. Like all modules here but those that are run by name
+// (verify.mjs, vectors.mjs), this one needs nothing that a browser has not.
 
 const text = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -21,12 +22,29 @@ export function concat(...parts) {
 export const equal = (one, other) => compare(one, other) === 0;
 
 /** Negative, 0 or positive, as byte strings are ordered. */
-export const compare = (one, other) => Buffer.compare(one, other);
+export function compare(one, other) {
+  const shorter = Math.min(one.length, other.length);
+  for (let at = 0; at < shorter; at++) if (one[at] !== other[at]) return one[at] - other[at];
+  return one.length - other.length;
+}
 
-export const hex = (data) => Buffer.from(data.buffer, data.byteOffset, data.length).toString("hex");
+const DIGITS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+export function hex(data) {
+  let digits = "";
+  for (const byte of data) digits += DIGITS[byte];
+  return digits;
+}
 
 /** The bytes of lower- or upper-case hex. */
-export const unhex = (digits) => new Uint8Array(Buffer.from(digits, "hex"));
+export function unhex(digits) {
+  const data = new Uint8Array(digits.length >> 1);
+  for (let at = 0; at < data.length; at++) data[at] = (digit(digits, 2 * at) << 4) | digit(digits, 2 * at + 1);
+  return data;
+}
+
+/** The value of a hex digit: "0" to "9" have the code points from 0x30 on, "A" and "a" come after 0x40 and 0x60. */
+const digit = (digits, at) => (digits.charCodeAt(at) & 0x0f) + (digits.charCodeAt(at) > 0x40 ? 9 : 0);
 
 /** `value` in exactly `size` bytes. Throws when it does not fit. */
 export function unsigned(value, size) {
@@ -47,8 +65,25 @@ export function xor(one, other) {
 
 /** The bytes whose standard base64 with padding this is, to the letter; null for any other text. */
 export function unbase64(string) {
-  const data = Buffer.from(string, "base64");
-  return data.toString("base64") === string ? new Uint8Array(data) : null;
+  let data;
+  try {
+    data = Uint8Array.from(atob(string), (character) => character.charCodeAt(0));
+  } catch {
+    return null;
+  }
+  return base64(data) === string ? data : null;
 }
 
-export const base64url = (data) => Buffer.from(data).toString("base64url");
+function base64(data) {
+  let characters = "";
+  for (const byte of data) characters += String.fromCharCode(byte);
+  return btoa(characters);
+}
+
+export const base64url = (data) => base64(data).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+
+/** The bytes whose `base64url` this is, to the letter; null for any other text. */
+export function unbase64url(string) {
+  const data = unbase64(string.replaceAll("-", "+").replaceAll("_", "/") + "=".repeat(-string.length & 3));
+  return data !== null && base64url(data) === string ? data : null;
+}

@@ -1,13 +1,12 @@
 // The sealed ballot: opened by k trustees or by its seed, and sealed again to compare every byte.
 
-import { webcrypto } from "node:crypto";
 import { concat, equal, toBigInt, u16, u32 } from "./bytes.mjs";
 import { frame, FrameError, keyHash, parseFrame } from "./frame.mjs";
 import { decryptOaep, encryptOaep } from "./rsa.mjs";
 import { combine, share } from "./shamir.mjs";
 import { sha256 } from "./sha256.mjs";
 
-const { subtle } = webcrypto;
+const { subtle } = globalThis.crypto;
 const TAG_BYTES = 16;
 const SEED_BYTES = 32;
 

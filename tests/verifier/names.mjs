@@ -1,7 +1,8 @@
 // Names in a definition and names written in: what they may be, and when two are the same.
 
-import { readFileSync } from "node:fs";
+import { compare, utf8 } from "./bytes.mjs";
 import { encode } from "./document.mjs";
+import { ASSIGNED_IN_3_2 } from "./unicode.mjs";
 
 export const OTHER = "other names";
 const MOST_WRITE_INS = 10;
@@ -15,8 +16,6 @@ const SPACE_AT_AN_END = new RegExp(`^${SPACE.source}|${SPACE.source}$`, "u");
 // Case folding (CaseFolding.txt, C and F) is lower case of upper case of lower case, but for these.
 const CHEROKEE = /^[\u13a0-\u13fd\uab70-\uabbf]$/u;
 const DOTLESS_I = "\u0131";
-
-const AGE_3_2 = JSON.parse(readFileSync(new URL("unicode-3.2.json", import.meta.url))).assigned;
 
 const lower = (string) => [...string].map((char) => char.toLowerCase()).join("");
 
@@ -34,13 +33,13 @@ export function normalForm(name) {
 
 const isOld = (char) => {
   const point = char.codePointAt(0);
-  let [low, high] = [0, AGE_3_2.length];
+  let [low, high] = [0, ASSIGNED_IN_3_2.length];
   while (high - low > 1) {
     const middle = (low + high) >> 1;
-    if (AGE_3_2[middle][0] <= point) low = middle;
+    if (ASSIGNED_IN_3_2[middle][0] <= point) low = middle;
     else high = middle;
   }
-  return AGE_3_2[low][0] <= point && point <= AGE_3_2[low][1];
+  return ASSIGNED_IN_3_2[low][0] <= point && point <= ASSIGNED_IN_3_2[low][1];
 };
 
 /** Whether a definition may show this text: not empty, no space at an end, no control character, not too long. */
@@ -99,4 +98,4 @@ function numbered(marks, numbers) {
   return answer;
 }
 
-const byCodePoints = (one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other));
+const byCodePoints = (one, other) => compare(utf8(one), utf8(other));

@@ -1,11 +1,10 @@
 // Checkpoints: C2SP signed notes that a majority of the members signed (docs/protocol.md, section 4).
 
-import { webcrypto } from "node:crypto";
 import { concat, fromUtf8, hex, toBigInt, unbase64, unhex, utf8 } from "./bytes.mjs";
 import { isModulus, verifyPss } from "./rsa.mjs";
 import { sha256 } from "./sha256.mjs";
 
-const { subtle } = webcrypto;
+const { subtle } = globalThis.crypto;
 const MAX_NOTE_BYTES = 64 * 1024;
 const MAX_LINES = 64;
 const MAX_SIZE = 2n ** 63n - 1n;

@@ -1,4 +1,4 @@
-// Arithmetic on the integers of RSA keys. Nothing here is secret: all of it is done on published numbers.
+// Arithmetic on the integers of RSA keys, which takes a time that depends on them: for published numbers.
 
 export function powmod(base, exponent, n) {
   let result = 1n;

@@ -1,6 +1,6 @@
 // Receipts: proof, to keep, that a ballot is in the log (section 10).
 
-import { concat, equal, fromUtf8, unbase64, utf8 } from "./bytes.mjs";
+import { concat, equal, fromUtf8, toBigInt, unbase64, utf8 } from "./bytes.mjs";
 import { readEntry } from "./entry.mjs";
 import { FrameError, frameHash, parseFrame } from "./frame.mjs";
 import { readMembers, voters } from "./members.mjs";
@@ -23,7 +23,7 @@ export function foundersOf(genesisFile) {
 }
 
 function parse(data) {
-  const end = Buffer.from(data).indexOf("\n\n");
+  const end = data.findIndex((byte, at) => byte === 10 && data[at + 1] === 10);
   demand(end >= 0 && end + 2 < data.length, "a receipt is a proof, an empty line and a checkpoint");
   const [magic, extra, index, ...hashes] = fromUtf8(data.subarray(0, end)).split("\n");
   demand(magic === MAGIC && extra?.startsWith("extra ") && /^index (0|[1-9]\d{0,17})$/.test(index), "another format");
@@ -34,17 +34,25 @@ function parse(data) {
   return { index: Number(index.slice(6)), header, salt, proof, note: data.subarray(end + 2) };
 }
 
-/** Throws ReceiptError unless the receipt proves, under these members, that the ballot `body` is recorded. */
+/** The note in a receipt, none of its signatures verified. Throws ReceiptError, FrameError. */
+export const noteOf = (data) => parse(data).note;
+
+/**
+ * { index, checkpoint }: the entry in which the receipt proves, under these members, that the ballot `body` is recorded,
+ * and what they signed. Throws ReceiptError where it does not.
+ */
 export async function checkReceipt(data, members, body) {
   try {
     const receipt = parse(data);
-    const { size, root } = await verifyNote(receipt.note, members.origin, voters(members));
+    const checkpoint = await verifyNote(receipt.note, members.origin, voters(members));
     const leaf = leafHash(receipt.header);
+    const { size, root } = checkpoint;
     demand(isIncluded(leaf, receipt.index, Number(size), receipt.proof, root), "the proof does not lead to the root");
     const [index, , , kind, , digest] = parseFrame("entry", receipt.header, 7);
-    demand(index.length === 8 && Buffer.from(index).readBigUInt64BE() === BigInt(receipt.index + 1), "another place");
+    demand(index.length === 8 && toBigInt(index) === BigInt(receipt.index + 1), "another place");
     demand(equal(kind, utf8("BallotCast")) && receipt.salt.length === 32, "not the receipt of a cast");
     demand(equal(frameHash("private", receipt.salt, concat(body)), digest), "the recorded ballot is not this one");
+    return { index: receipt.index + 1, checkpoint };
   } catch (error) {
     if (error instanceof FrameError || error instanceof NoteError) throw new ReceiptError(error.message);
     throw error;

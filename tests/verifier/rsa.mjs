@@ -1,11 +1,10 @@
 // RSA as the protocol uses it: PSS and OAEP by WebCrypto, the public operation and the padding by hand.
 
-import { webcrypto } from "node:crypto";
 import { base64url, concat, toBigInt, u32, unsigned, xor } from "./bytes.mjs";
 import { inverse, powmod } from "./numbers.mjs";
 import { sha256 } from "./sha256.mjs";
 
-const { subtle } = webcrypto;
+const { subtle } = globalThis.crypto;
 const E = 65537n;
 const PSS = { name: "RSA-PSS", hash: "SHA-384" };
 const OAEP = { name: "RSA-OAEP", hash: "SHA-256" };
