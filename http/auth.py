@@ -284,6 +284,13 @@ class Self(_AuthResource):
 
 
 class Jwks(_AuthResource):
-    @route("jwks", "The key that access tokens are signed with (RFC 7517)", "anyone", {200: JwkSet}, etag=True)
+    @route(
+        "jwks",
+        "The key that access tokens are signed with (RFC 7517)",
+        "anyone",
+        {200: JwkSet},
+        current=False,
+        etag=True,
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
         answer(resp, JwkSet(self._services.tokens.jwks))

@@ -12,6 +12,7 @@ import falcon
 from falcon.asgi import Request, Response
 
 from ..ledger.client import LedgerClient
+from ..ledger.submit import Unavailable
 from .metrics import note_request
 from .position import Position
 from .problems import Refused
@@ -60,24 +61,38 @@ class RequestLog:
 
 
 class LedgerIndex:
-    """Every answer says how far this node is; whoever sends that back is never answered from an older state."""
+    """Every answer says how far this node is; whoever sends that back is never answered from an older state.
+
+    Both are looked at once in a while (`Position.refresh`), and so is whether this node is a member at all.
+    """
 
     def __init__(self, position: Position, ledger: LedgerClient) -> None:
         self._position, self._ledger = position, ledger
 
     async def process_request(self, req: Request, resp: Response) -> None:
+        await self._position.refresh()
         wanted = req.get_header("Ledger-Index")
         # A cast that carries one is refused where casts are taken, without waiting for anything.
         if wanted is not None and not req.path.startswith(CASTS):
             await self._position.reach(_index(wanted), REACH_TIMEOUT_S)
         consistency = req.get_param("consistency") if req.query_string else None
         if consistency == "linearizable":
-            self._position.note(await self._ledger.read_index())
+            await self._ask_majority()
         elif consistency is not None:
             raise Refused("BadParameter", "consistency can only be linearizable")
+        # Whether this node may answer depends on what is asked: see `Operation.check`.
+        req.context.position = self._position
+
+    async def _ask_majority(self) -> None:
+        """Raises Unavailable, Refused(NotAMember)."""
+        try:
+            self._position.note(await self._ledger.read_index())
+        except Unavailable:
+            self._position.require_member()
+            raise
 
     async def process_response(self, req: Request, resp: Response, resource: object, succeeded: bool) -> None:
-        # A cast's own answer has said where the node is: nothing is asked on that path.
+        # A cast's own answer has said where the node is: nothing more is asked on that path.
         if not self._position.index or not req.path.startswith(CASTS):
             await self._position.refresh()
         resp.set_header("Ledger-Index", str(self._position.index))

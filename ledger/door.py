@@ -2,7 +2,7 @@
 
 Whoever has no certificate of the cluster's authority, or one that names none of its nodes, is shut out before a byte of
 theirs is read, and costs a bounded number of sockets for a bounded time. Each peer has one connection: its newest.
-A node that was removed is told so in one frame: it hears nothing else of the cluster, and might go on as if it belonged.
+A node that was removed is told so in one frame: it hears nothing else, and would go on as if it belonged.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REMOVED = ["removed"]
 
 
 class Door:
-    """`is_peer` says whether a node id belongs to the cluster now, `was_removed` whether it did once and never will again;
+    """`is_peer` says whether a node id belongs to the cluster now, `was_removed` whether it did once and never will;
     `on_frame(peer, link, frame)` gets what it sends.
     """
 

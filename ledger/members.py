@@ -92,7 +92,7 @@ class Members:
         return self._lists[place, log.term(place)]
 
     def told_removed(self, peer: int) -> None:
-        """A peer said that this node was removed. Its own log does not say so: nothing is sent to a node that is gone."""
+        """A peer said that this node was removed. Its own log does not: nothing is sent to a node that is gone."""
         if not self._told_removed:
             log.error("this node was removed from the cluster: stop it", extra={"says": peer})
         self._told_removed = True

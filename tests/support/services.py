@@ -68,6 +68,7 @@ class StubLedger(LedgerClient):
     def __init__(self, applied: int = 7) -> None:
         super().__init__(Path("nowhere"))
         self.applied: int | None = applied
+        self.member = True
         self.answer: Answer | None = None
         self.asked: list[str] = []
 
@@ -81,8 +82,11 @@ class StubLedger(LedgerClient):
         applied = self._applied()
         if method == "wait" and argument[0] > applied:
             raise Unavailable("TimeoutError")
+        if method == "read_index" and not self.member:
+            raise Unavailable("NotLeader")
         if method == "status":
-            return {"node": 1, "role": "leader", "leader": 1, "term": 1, "commit": applied, "applied": applied}
+            place = {"term": 1, "commit": applied, "applied": applied}
+            return {"node": 1, "role": "leader", "leader": int(self.member), "member": self.member, **place}
         return b"" if method == "checkpoint" else applied
 
     async def submit(self, command: bytes, *, receipt: bool = False, timeout_s: float = 8.0) -> Answer:
