@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from redis.asyncio import Redis
 
-from ballot.embedded import EmbeddedRedis, free_port
+from ballot.embedded import EmbeddedRedis
 from ballot.http.deps import Deps, Settings, make_pool, make_redis
 from ballot.http.tokens import TokenKey
 from ballot.ledger import rsa
@@ -20,6 +20,7 @@ from ballot.ledger.client import Answer, LedgerClient
 from ballot.ledger.submit import Unavailable
 from ballot.ledger.vault import Vault
 from ballot.mail.transport import Outcome, Session
+from ballot.ports import free_port
 from tests.support.waiting import PATIENCE_S
 
 T = TypeVar("T")
