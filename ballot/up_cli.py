@@ -30,7 +30,7 @@ def default_folder() -> Path:
     show_default="/var/lib/ballot for root, else ~/.local/share/ballot",
     help="Where keys, databases and logs of the cluster are kept.",
 )
-@click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 9))
+@click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 9), help="How many, the first time.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="HTTP worker processes a node.")
 @click.option("--drills", is_flag=True, help="Allow drills (`ballot drill`, /api/_diag/drills).")
 @click.option("--organiser", default="", help="Grant this address the organiser's role once it has registered.")
