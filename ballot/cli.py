@@ -94,7 +94,8 @@ def keys_node(folder: Path, number: int) -> None:
 def keys_rotate(folder: Path, kind: str, number: int | None, finish: bool, given: bool) -> None:
     """Replace the secrets of one KIND in FOLDER; tls, postgres and signing are those of node NUMBER.
 
-    KIND is jwt, otp, data_key, redis, ca, gateway, smtp, tls, postgres or signing; docs/operations.md says what each costs.
+    KIND is jwt, otp, data_key, redis, ca, gateway, smtp, tls, postgres or signing; docs/operations.md says what each
+    of them costs.
 
     Prints what is to be done next, and in which order. The password of the mail server (smtp), and a gateway's
     certificate by a public authority (gateway with --given), you put into the file yourself first.
@@ -263,8 +264,8 @@ def node_recover(confirmed: bool, force: bool, restored: bool) -> None:
 def serve() -> None:
     """Run a whole node: its ledger process and its HTTP server. Ends when either ends.
 
-    Set in the environment: what `ballot node --help` lists, and BALLOT_HTTP (host:port of the API). docs/settings.md has
-    all of it. To try a cluster on one machine, `ballot up` sets everything itself.
+    Set in the environment: what `ballot node --help` lists, and BALLOT_HTTP (host:port of the API). docs/settings.md
+    has all of it. To try a cluster on one machine, `ballot up` sets everything itself.
     """
     from .serve import serve as run
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 import pytest
 
 from ballot import guard
+from tests.support.waiting import PATIENCE_S
 
 PARENT = """
 import signal, subprocess, sys
@@ -45,7 +46,7 @@ def test_children_end_when_their_parent_is_killed() -> None:
     try:
         assert not have_ended(children, 0.2)
         parent.kill()
-        assert have_ended(children, 10)
+        assert have_ended(children, PATIENCE_S)
     finally:
         parent.kill()
         parent.wait()
@@ -54,9 +55,9 @@ def test_children_end_when_their_parent_is_killed() -> None:
 
 def test_children_end_when_their_parent_just_ends() -> None:
     parent, children = started(1)
-    parent.communicate("", timeout=10)
+    parent.communicate("", timeout=PATIENCE_S)
     try:
-        assert have_ended(children, 10)
+        assert have_ended(children, PATIENCE_S)
     finally:
         stop(children)
 
@@ -70,7 +71,7 @@ def test_a_child_that_does_not_end_by_itself_is_ended_by_force(monkeypatch: pyte
     ours.close()
     with theirs:
         guard.guard(theirs)
-    assert deaf.wait(10) == -signal.SIGKILL
+    assert deaf.wait(PATIENCE_S) == -signal.SIGKILL
 
 
 def test_a_guard_that_somebody_killed_stops_nobody() -> None:

@@ -77,13 +77,11 @@ def test_a_node_joins_and_the_old_leader_leaves_while_people_register(three: Clu
 
 
 async def knows_that_it_was_removed(node: ClusterNode) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            known = await status(node)
-            if not known["member"]:
-                break
-            await asyncio.sleep(0.05)
-    assert known["leader"] == 0
+    async def it_does() -> bool:
+        return not (await status(node))["member"]
+
+    await until(it_does)
+    assert (await status(node))["leader"] == 0
 
 
 def test_the_members_that_are_left_stand_in_for_each_other(three: Cluster) -> None:

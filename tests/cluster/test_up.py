@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ballot.cluster import Cluster
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster
 
@@ -43,7 +44,7 @@ def up(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
             printed += line
         yield process, printed
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_S)
     finally:
         process.kill()
         process.wait()
@@ -66,8 +67,8 @@ def descendants(pid: int) -> list[int]:
     return [os.pidfd_open(one) for one in found[1:]]
 
 
-def all_ended(children: Sequence[int], within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
+def all_ended(children: Sequence[int]) -> bool:
+    deadline = time.monotonic() + PATIENCE_S
     return all(select.select([child], [], [], max(0, deadline - time.monotonic()))[0] for child in children)
 
 
@@ -80,7 +81,7 @@ def test_killed_it_leaves_no_process_and_comes_back_at_the_same_addresses(folder
         assert len(children) >= 4 * NODES + 2
         process.kill()
         try:
-            assert all_ended(children, 20)
+            assert all_ended(children)
         finally:
             for child in children:
                 with suppress(ProcessLookupError):

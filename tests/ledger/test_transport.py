@@ -166,7 +166,7 @@ def test_of_a_node_that_was_removed_one_connection_waits_to_be_closed(authority:
             callers = [await Caller.connect(node.address, context) for _ in range(3)]
             for caller in callers:
                 with suppress(OSError):
-                    assert await asyncio.wait_for(caller.reader.read(), 2) in (b"", pack(door.REMOVED))
+                    assert await asyncio.wait_for(caller.reader.read(), PATIENCE_S) in (b"", pack(door.REMOVED))
                 caller.hang_up()
             assert node.transport._door is not None and len(node.transport._door._leaving) == 1
 
