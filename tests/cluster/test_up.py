@@ -36,7 +36,9 @@ def folder() -> Iterator[Path]:
 def up(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`ballot up` and what it prints once the cluster runs."""
     command = [sys.executable, "-m", "ballot", "up", "--data", str(folder), "--nodes", str(NODES)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # What it cannot remove when it is killed, the folders of its sockets, goes with the folder.
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         printed = ""
