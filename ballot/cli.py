@@ -39,7 +39,13 @@ def main() -> None:
 
 @main.group()
 def keys() -> None:
-    """Make the keys of a cluster."""
+    """Make, extend and replace the keys of a cluster, on a machine that is none of its nodes.
+
+    \b
+    ballot keys init FOLDER --origin ballot.example.org    once: all keys and the genesis
+    ballot keys node FOLDER 4                              before `ballot node add`: those of one more node
+    ballot keys rotate FOLDER jwt                          yearly, and when something was stolen
+    """
 
 
 @keys.command("init")
@@ -81,12 +87,15 @@ def keys_node(folder: Path, number: int) -> None:
 
 @keys.command("rotate")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.argument("kind", type=click.Choice(ROTATED))
+@click.argument("kind", type=click.Choice(ROTATED), metavar="KIND")
 @click.argument("number", type=click.IntRange(1), required=False)
 @click.option("--finish", is_flag=True, help="Take the old one away (jwt, ca, signing).")
 @click.option("--given", is_flag=True, help="The files hold the new one already (gateway, smtp).")
 def keys_rotate(folder: Path, kind: str, number: int | None, finish: bool, given: bool) -> None:
     """Replace the secrets of one KIND in FOLDER; tls, postgres and signing are those of node NUMBER.
+
+    KIND is jwt, otp, data_key, redis, ca, gateway, smtp, tls, postgres or signing; docs/operations.md says what each
+    of them costs.
 
     Prints what is to be done next, and in which order. The password of the mail server (smtp), and a gateway's
     certificate by a public authority (gateway with --given), you put into the file yourself first.
@@ -103,7 +112,10 @@ def keys_rotate(folder: Path, kind: str, number: int | None, finish: bool, given
 
 @main.command()
 def migrate() -> None:
-    """Bring this node's database to this version's schema (BALLOT_DSN)."""
+    """Bring this node's database to this version's schema, with the node's environment (see `ballot node --help`).
+
+    Needed only where BALLOT_MIGRATE=0 keeps the node from doing it by itself. Run again, it does nothing.
+    """
     import psycopg
 
     from .ledger.migrate import SchemaTooNew
@@ -183,7 +195,11 @@ def node_rotate(record: Path) -> None:
 @node.command("remove")
 @click.argument("number", type=click.IntRange(1))
 def node_remove(number: int) -> None:
-    """Remove node NUMBER for good: its id never comes back. Run this on another member, with its environment."""
+    """Remove node NUMBER for good: its id never comes back.
+
+    Run this on any other member, with that one's environment: a node would not hear what became of its own removal, and
+    is refused it. The removed node's API answers NotAMember from then on; stop it, and destroy its keys.
+    """
     from .ledger.submit import Unavailable
     from .operator import OperatorError, remove_node
 
@@ -246,7 +262,11 @@ def node_recover(confirmed: bool, force: bool, restored: bool) -> None:
 
 @main.command()
 def serve() -> None:
-    """Run a whole node: its ledger process and its HTTP server (BALLOT_HTTP). Ends when either ends."""
+    """Run a whole node: its ledger process and its HTTP server. Ends when either ends.
+
+    Set in the environment: what `ballot node --help` lists, and BALLOT_HTTP (host:port of the API). docs/settings.md
+    has all of it. To try a cluster on one machine, `ballot up` sets everything itself.
+    """
     from .serve import serve as run
 
     sys.exit(run(settings_or_exit()))

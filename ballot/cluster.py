@@ -11,7 +11,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,12 +21,14 @@ from pathlib import Path
 from typing import Self
 
 from .config import Settings, read_settings
-from .embedded import EmbeddedPostgres, EmbeddedRedis, hold_port
+from .embedded import EmbeddedPostgres, EmbeddedRedis
 from .embedded_programs import make_postgres_folder
+from .guard import CHILDREN
 from .keys import GENESIS_FILE, add_node_keys, init_keys, load_genesis
 from .ledger.client import LedgerClient
 from .ledger.entry import Entry
 from .operator import change_role
+from .ports import HOST, Ports
 from .serve import http_command, node_command, stop_all
 
 START_TIMEOUT_S = 180.0  # Only a machine that is very slow, or hangs; a process that ended is told at once.
@@ -70,7 +71,7 @@ class ClusterNode:
         self._ledger = self._spawn(node_command())
 
     def start_http(self) -> None:
-        self._http = self._spawn(http_command(self.settings))
+        self._http = self._spawn(http_command(self.settings), signal.SIGQUIT)
 
     def stop_http(self) -> None:
         stop_all([self._http] if self._http is not None else [])
@@ -84,9 +85,12 @@ class ClusterNode:
     def stop(self) -> None:
         stop_all([child for child in (self._http, self._ledger) if child is not None])
 
-    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: list[str], ending: signal.Signals = signal.SIGKILL) -> subprocess.Popen[bytes]:
+        """`ending`: what it gets if we are killed; a ledger process is made to be ended without a word."""
         with self.log.open("ab") as log:
-            return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
+            child = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
+        CHILDREN.watch(child.pid, ending)
+        return child
 
     def client(self) -> LedgerClient:
         return LedgerClient(self.settings.socket)
@@ -109,8 +113,8 @@ class Cluster:
         self.folder, self._size, self._workers = folder, nodes, workers
         self._extra = dict(settings or {})
         self._sockets: list[Path] = []
-        self._held: list[socket.socket] = []
         self._lock = -1
+        self._ports = Ports(folder / "ports")
         self.redis = EmbeddedRedis(folder / "redis")
         self.nodes: list[ClusterNode] = []
         self.mailbox = folder / "mailbox"
@@ -160,10 +164,11 @@ class Cluster:
         if not (keys / f"node{self._size}").exists():
             raise ClusterError(f"{keys} has no keys of node {self._size}: start as many nodes as it was made for")
         self.redis.start()
-        ports = [self._hold_port() for _ in range(2 * self._size)]
-        peers = ",".join(f"{i}=127.0.0.1:{ports[i - 1]}" for i in range(1, self._size + 1))
-        for number in range(1, self._size + 1):
-            self._make_node(number, ports, peers).postgres.start()
+        self._ports = Ports(self.folder / "ports")
+        numbers = range(1, self._size + 1)
+        peers = ",".join(f"{number}={self._address(number, 'peers')}" for number in numbers)
+        for number in numbers:
+            self._make_node(number, peers).postgres.start()
         for node in self.nodes:
             node.start_ledger()
             node.start_http()
@@ -175,19 +180,21 @@ class Cluster:
         add_node_keys(self.folder / "keys", number)
         listens = {node.number: node.settings.listen for node in self.nodes}
         peers = ",".join(f"{one}={host}:{port}" for one, (host, port) in listens.items())
-        node = self._make_node(number, [self._hold_port() for _ in range(2 * number)], peers)
+        node = self._make_node(number, peers)
         node.postgres.start()
         node.start_ledger()
         node.start_http()
         return node
 
-    def _hold_port(self) -> int:
-        """A port for a node, which stays its own while its servers start, and while they are down."""
-        self._held.append(hold_port())
-        port: int = self._held[-1].getsockname()[1]
-        return port
+    def _address(self, number: int, what: str) -> str:
+        return f"{HOST}:{self._ports.take(f'node {number}, {what}')}"
 
-    def _make_node(self, number: int, ports: list[int], peers: str) -> ClusterNode:
+    @property
+    def moved(self) -> Mapping[str, int]:
+        """What is not where it was at the last start, because somebody else listens there: name to its old port."""
+        return self._ports.moved
+
+    def _make_node(self, number: int, peers: str) -> ClusterNode:
         folder = self.folder / f"node{number}"
         folder.mkdir(exist_ok=True)
         folder.chmod(0o711)
@@ -200,16 +207,14 @@ class Cluster:
             "BALLOT_DSN": postgres.dsn,
             "BALLOT_REDIS_URL": self.redis.url,
             "BALLOT_PEERS": peers,
-            "BALLOT_LISTEN": f"127.0.0.1:{ports[number - 1]}",
-            "BALLOT_HTTP": f"127.0.0.1:{ports[self._size + number - 1]}",
+            "BALLOT_LISTEN": self._address(number, "peers"),
+            "BALLOT_HTTP": self._address(number, "API"),
             "BALLOT_SECRETS": os.pathsep.join(map(str, (keys / f"node{number}", keys / "shared", keys))),
             "BALLOT_STATE": str(folder / "state"),
             "BALLOT_MAILBOX": str(self.mailbox),
-            "BALLOT_SITE": f"http://127.0.0.1:{ports[self._size + number - 1]}",
+            "BALLOT_SITE": f"http://{self._address(number, 'API')}",
             "BALLOT_WORKERS": str(self._workers),
-            "BALLOT_API": ",".join(
-                f"{i}=http://127.0.0.1:{ports[self._size + i - 1]}" for i in range(1, self._size + 1)
-            ),
+            "BALLOT_API": ",".join(f"{one}=http://{self._address(one, 'API')}" for one in range(1, self._size + 1)),
             **self._extra,
         }
         node = self.node_type(number, folder, environment, postgres)
@@ -247,9 +252,8 @@ class Cluster:
         self.redis.stop()
         for sockets in self._sockets:
             shutil.rmtree(sockets, ignore_errors=True)
-        for held in self._held:
-            held.close()
-        self.nodes, self._sockets, self._held = [], [], []
+        self._ports.close()
+        self.nodes, self._sockets = [], []
         self._leave_folder()
 
     def remove(self) -> None:

@@ -13,7 +13,8 @@ from rich.table import Table
 from .cli_settings import settings_or_exit
 from .drilling import run_drills
 from .drills.record import Report, Step
-from .drills.runner import DRILLS, ElectionRunning
+from .drills.runner import DRILLS, ElectionRunning, Outsider
+from .ledger.submit import Unavailable
 from .logs import configure
 
 
@@ -42,6 +43,8 @@ def drill(names: tuple[str, ...], force: bool, gently: bool, as_json: bool) -> N
         reports = asyncio.run(run_drills(settings, chosen, force=force, gently=gently, tell=_tell))
     except ElectionRunning as error:
         raise click.ClickException(f"{error}; --force runs drills all the same") from error
+    except (Outsider, Unavailable) as error:
+        raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(msgspec.json.encode(reports))
     else:

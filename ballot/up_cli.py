@@ -30,7 +30,7 @@ def default_folder() -> Path:
     show_default="/var/lib/ballot for root, else ~/.local/share/ballot",
     help="Where keys, databases and logs of the cluster are kept.",
 )
-@click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 9))
+@click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 9), help="How many, the first time.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="HTTP worker processes a node.")
 @click.option("--drills", is_flag=True, help="Allow drills (`ballot drill`, /api/_diag/drills).")
 @click.option("--organiser", default="", help="Grant this address the organiser's role once it has registered.")
@@ -39,7 +39,8 @@ def up(data: Path, nodes: int, workers: int, drills: bool, organiser: str) -> No
 
     Every node has its own ledger process, gunicorn and PostgreSQL; one Redis serves all. Codes that would be
     e-mailed go to a mailbox folder, whose path is printed. So is how to give a shell a node's environment, which
-    `ballot operator`, `ballot node` and `ballot drill` need.
+    `ballot operator`, `ballot node` and `ballot drill` need. Addresses are those of the last time in the same folder,
+    unless something else listens there. If this command is killed, what it started ends with it.
     """
     from .cluster import Cluster, ClusterError
     from .embedded import EmbeddedError
@@ -77,6 +78,8 @@ def _print_addresses(console: Console, cluster: Cluster) -> None:
     for one in cluster.nodes:
         table.add_row(str(one.number), f"{one.url}/api", str(one.log))
     console.print(table)
+    for what, port in cluster.moved.items():
+        console.print(f"{what}: not at port {port} as before, where something else listens")
     console.print(f"mailbox  {cluster.mailbox}\ngenesis  {cluster.genesis.hash.hex()}")
     console.print(f"as node 1, in another shell:  . {cluster.nodes[0].environment_file}")
     console.print("Ctrl-C stops it; data stays.")

@@ -36,6 +36,10 @@ class ElectionRunning(Exception):
     """A real election is open: drills need to be forced."""
 
 
+class Outsider(Exception):
+    """This node is no member of the cluster: what it would see is old."""
+
+
 class Busy(Exception):
     """A drill runs already."""
 
@@ -52,19 +56,28 @@ class Drills:
         self._running = asyncio.Lock()
 
     async def run(self, name: str, *, force: bool = False, gently: bool = False) -> Report:
-        """Raises KeyError, ElectionRunning, Busy. What goes wrong in the drill is in the report."""
+        """Raises KeyError, ElectionRunning, Outsider, Busy, Unavailable. What goes wrong in it is in the report."""
         drill = DRILLS[name]
         if self._running.locked():
             raise Busy("a drill runs already")
         async with self._running:
+            status = await self._parts.ledger.status()
+            if not status["member"]:
+                raise Outsider("this node is no member of the cluster: run drills on one that is")
             real = [title for title in await self._open_titles() if not title.startswith(TITLE)]
             if real and not force:
                 raise ElectionRunning(f"{len(real)} elections are open, {real[0]!r} among them")
-            return await self._run(drill, Recorder(name, self._tell), gently)
+            parts = replace(self._parts, gently=gently)
+            return await self._run(drill, Recorder(name, self._tell), parts, [*status["voters"], *status["learners"]])
 
-    async def _run(self, drill: Drill, record: Recorder, gently: bool) -> Report:
+    async def _run(self, drill: Drill, record: Recorder, parts: Parts, members: Sequence[int]) -> Report:
         log.warning("drill begins", extra={"drill": record.drill})
-        parts = replace(self._parts, gently=gently)
+        # Addresses are the operator's, members the log's: a node that was removed may still be named.
+        gone = [node for node in parts.urls if node not in members]
+        if gone:
+            with record.step("nodes that are no members are left out") as step:
+                step.saw = ", ".join(f"node {node}" for node in gone)
+            parts = replace(parts, urls={node: url for node, url in parts.urls.items() if node not in gone})
         async with Line(list(parts.urls.values()), timeout_s=ANSWER_TIMEOUT_S) as line:
             try:
                 await drill(Stage(parts, line), record)

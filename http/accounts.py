@@ -134,7 +134,10 @@ class Accounts:
         codes = self._services.codes
         asked = Asked(challenge, code, key) if key else None
         if asked and (user := await codes.remembered(asked)) is not None:
-            return await self.person(user)
+            try:
+                return await self.person(user)
+            except Refused as error:
+                raise Refused("CodeExpired", "the account was erased since") from error
         person = await self._enter(challenge, code)
         if asked:
             await codes.remember(asked, person.user)
@@ -213,14 +216,14 @@ class Accounts:
     async def prove(self, user: bytes, password: str) -> queries.Account:
         """Who has an access token is no stranger, but may have found it on somebody else's table.
 
-        Raises Refused(WrongCredentials, TooManyRequests, UnknownUser).
+        Raises Refused(WrongCredentials, TooManyRequests, InvalidToken).
         """
         guess = await self._services.guesses.begin(b64(user), "", "signed in")
         async with self._services.reading() as connection:
             account = await queries.account_by_user(connection, user)
         right = await self._services.passwords.check(password, await self._stored_password(account))
         if account is None:
-            raise Refused("UnknownUser", "there is no such user")
+            raise _erased()
         if not right:
             raise Refused("WrongCredentials", "the password is wrong")
         await self._services.guesses.right(guess)
@@ -241,7 +244,7 @@ class Accounts:
     # -- looking
 
     async def person(self, user: bytes) -> Person:
-        """Raises Refused(UnknownUser)."""
+        """Whom a token stands for. Raises Refused(InvalidToken)."""
         async with self._services.reading() as connection:
             account = await queries.account_by_user(connection, user)
             address = await self._address(connection, account)
@@ -249,12 +252,17 @@ class Accounts:
 
     async def _address(self, connection: AsyncConnection[Any], account: queries.Account | None) -> str:
         if account is None:
-            raise Refused("UnknownUser", "there is no such user")
+            raise _erased()
         hidden = await self._services.private.fields(connection, account.address_at)
         address = address_in(hidden, account.tag)
         if address is None:
-            raise Refused("UnknownUser", "the address of this user was erased")
+            raise _erased()
         return address
+
+
+def _erased() -> Refused:
+    """Tokens are not looked up anywhere, so one may outlive its account."""
+    return Refused("InvalidToken", "the account that this token stands for was erased")
 
 
 def network_of(address: str) -> str:

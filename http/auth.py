@@ -13,13 +13,13 @@ from ..mail.letter import Language, choose_language
 from ..projections import queries
 from .accounts import Accounts, Person
 from .describe import route
-from .parse import B64, answer, read_json
+from .parse import B64, answer, matching, read_json
 from .services import Services
 
 log = logging.getLogger("ballot.auth")
 
 Text = Annotated[str, msgspec.Meta(max_length=1024)]
-Code = Annotated[str, msgspec.Meta(pattern="^([0-9]{6}|[0-9]{12})$")]
+Code = Annotated[str, matching("^([0-9]{6}|[0-9]{12})$", "6 or 12 digits")]
 
 
 class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -182,7 +182,7 @@ class Codes(_AuthResource):
         "Log in: give the code",
         "anyone",
         {200: TokenSet},
-        "CodeExpired WrongCode AddressTaken UnknownUser TooLarge",
+        "CodeExpired WrongCode AddressTaken TooLarge",
         body=CodeEntry,
         appends=True,
         limited=True,
@@ -202,7 +202,7 @@ class Session(_AuthResource):
         "Trade a refresh token for new tokens",
         "anyone",
         {200: TokenSet},
-        "InvalidToken UnknownUser",
+        "InvalidToken",
         body=RefreshBody,
     )
     async def on_post_refresh(self, req: Request, resp: Response) -> None:
@@ -274,7 +274,7 @@ class Password(_AuthResource):
 class Self(_AuthResource):
     """/me: the account that an access token stands for."""
 
-    @route("me", "Who the access token stands for", "user", {200: Me}, "UnknownUser")
+    @route("me", "Who the access token stands for", "user", {200: Me})
     async def on_get(self, req: Request, resp: Response) -> None:
         user = self._services.user(req)
         person = await self._accounts.person(user)
@@ -284,6 +284,13 @@ class Self(_AuthResource):
 
 
 class Jwks(_AuthResource):
-    @route("jwks", "The key that access tokens are signed with (RFC 7517)", "anyone", {200: JwkSet}, etag=True)
+    @route(
+        "jwks",
+        "The key that access tokens are signed with (RFC 7517)",
+        "anyone",
+        {200: JwkSet},
+        current=False,
+        etag=True,
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
         answer(resp, JwkSet(self._services.tokens.jwks))

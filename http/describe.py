@@ -49,7 +49,8 @@ Body = type[msgspec.Struct] | Media | None
 @dataclass(frozen=True)
 class Operation:
     """`answers`: status of success to what its body is. `refusals` names those that no other field implies. `example`
-    is a body that is taken.
+    is a body that is taken. `current`: what it answers or does is right only as of now, so a node that is no member of
+    the cluster refuses it.
 
     `appends`: honours an Idempotency-Key. `limited`: its rate is. `etag`, `gzip`: as the answer may be the same again,
     and as it is the same for everybody who may see it and reflects nothing of the request (see docs/adr/0018).
@@ -65,6 +66,7 @@ class Operation:
     query: type[msgspec.Struct] = NoQuery
     refusals: tuple[str, ...] = ()
     appends: bool = False
+    current: bool = True
     limited: bool = False
     etag: bool = False
     gzip: bool = False
@@ -88,7 +90,8 @@ class Operation:
         return frozenset(self.all_refusals(in_path=True)) | {"InternalError"}
 
     def _implied(self) -> Iterator[str]:
-        yield from ("BadParameter", "Unavailable")
+        # An older node refuses what asks for a newer state by Ledger-Index or consistency, whatever the route.
+        yield from ("BadParameter", "Unavailable", "NotAMember")
         if self.who != "nobody":
             yield "BadRange"  # A Ledger-Index beyond the end of the log.
         if self.offers:
@@ -107,7 +110,9 @@ class Operation:
             yield "TooManyRequests"
 
     def check(self, req: Request) -> None:
-        """What every request must meet. Raises Refused(BadParameter, NotAcceptable)."""
+        """What every request must meet. Raises Refused(BadParameter, NotAcceptable, NotAMember)."""
+        if self.current:
+            req.context.position.require_member()
         if self.offers and not any(map(req.client_accepts, self.offers)):
             raise Refused("NotAcceptable", f"this answers with {', '.join(dict.fromkeys(self.offers))}")
         key = req.get_header("Idempotency-Key") if self.appends else None

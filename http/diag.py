@@ -26,7 +26,7 @@ MOST_LOCKS = 1000
 
 
 class Health(msgspec.Struct, frozen=True):
-    """`leader` is 0 while none is known."""
+    """`leader` is 0 while none is known; `member` is false on a node that was removed or is still to be added."""
 
     status: str
     node: int
@@ -35,6 +35,7 @@ class Health(msgspec.Struct, frozen=True):
     term: int
     commit: int
     applied: int
+    member: bool
 
 
 class NodeView(msgspec.Struct, frozen=True):
@@ -132,7 +133,7 @@ def _health(status: dict[str, Any], word: str) -> Health:
 
 
 class Live(DiagResource):
-    @route("health", "Whether this node lives", "anyone", {200: Health})
+    @route("health", "Whether this node lives", "anyone", {200: Health}, current=False)
     async def on_get(self, req: Request, resp: Response) -> None:
         answer(resp, _health(await self._status(), "ok"))
 
@@ -149,7 +150,7 @@ class Ready(DiagResource):
 
 
 class Node(DiagResource):
-    @route("node", "This node in detail", "admin", {200: NodeView})
+    @route("node", "This node in detail", "admin", {200: NodeView}, current=False)
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         services = self.services
@@ -160,7 +161,7 @@ class Node(DiagResource):
 
 
 class Cluster(DiagResource):
-    @route("cluster", "What this node knows of the others", "admin", {200: ClusterView})
+    @route("cluster", "What this node knows of the others", "admin", {200: ClusterView}, current=False)
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         status = await self._status()
@@ -178,6 +179,7 @@ class ClusterEvents(DiagResource):
         "Who leads and who is connected, as it changes",
         "admin",
         {200: Media(EVENT_STREAM, "events named as in x-events", {"cluster": ClusterEvent})},
+        current=False,
         limited=True,
     )
     async def on_get(self, req: Request, resp: Response) -> None:
@@ -197,7 +199,7 @@ class ClusterEvents(DiagResource):
 
 
 class LockHolders(DiagResource):
-    @route("locks", "Who holds which lock in Redis", "admin", {200: Locks})
+    @route("locks", "Who holds which lock in Redis", "admin", {200: Locks}, current=False)
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         mutex = self.services.mutex
@@ -206,7 +208,7 @@ class LockHolders(DiagResource):
 
 
 class Clock(DiagResource):
-    @route("clock", "This node's clock beside the others'", "admin", {200: ClockView})
+    @route("clock", "This node's clock beside the others'", "admin", {200: ClockView}, current=False)
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         clock = (await self._status())["clock"]
@@ -217,7 +219,7 @@ class Clock(DiagResource):
 class MailboxResource(DiagResource):
     """Only where mail goes into a folder. It shows everybody's codes: never for a cluster with real voters."""
 
-    @route("mailbox", "Mail that was written to a folder", "admin", {200: Mailbox}, "NoMailbox")
+    @route("mailbox", "Mail that was written to a folder", "admin", {200: Mailbox}, "NoMailbox", current=False)
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         folder = self.services.settings.mailbox

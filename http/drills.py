@@ -24,7 +24,7 @@ class DrillList(msgspec.Struct, frozen=True):
 
 
 class Drills(DiagResource):
-    @route("drills", "Which drills there are", "admin", {200: DrillList})
+    @route("drills", "Which drills there are", "admin", {200: DrillList}, current=False)
     async def on_get(self, req: Request, resp: Response) -> None:
         await self.require_admin(req)
         runner = self.services.deps.drills

@@ -173,6 +173,8 @@ class ElectionEvents:
         changes, length = Changes(), self._services.settings.turnout_s
         step = time() // length
         async for now in moments(req):
+            await self._services.position.refresh()
+            self._services.position.require_member()
             async with self._services.reading() as connection:
                 row = (await seen_election(connection, election, user)).election
                 keys = await _keys(connection, row)

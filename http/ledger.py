@@ -1,4 +1,8 @@
-"""/api/ledger: the transparency log, for everybody."""
+"""/api/ledger: the transparency log, for everybody.
+
+What is asked for by its place in the log is right for ever, so a node that is no member goes on showing it: a removed
+node's record is evidence. What claims to be the newest (`checkpoint`, `digest`) it refuses.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +135,16 @@ class EntryRange:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    @route("entries", "Entries of the log", "anyone", {200: Entries}, query=EntriesQuery, etag=True, gzip=True)
+    @route(
+        "entries",
+        "Entries of the log",
+        "anyone",
+        {200: Entries},
+        query=EntriesQuery,
+        current=False,
+        etag=True,
+        gzip=True,
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
         query = query_of(req, EntriesQuery)
         last = min(query.last, query.first + MOST_ENTRIES - 1)
@@ -152,6 +165,7 @@ class Members:
         "anyone",
         {200: Entries},
         query=MembersQuery,
+        current=False,
         etag=True,
         gzip=True,
     )
@@ -183,6 +197,7 @@ class Proofs:
         {200: InclusionProof},
         "BadRange",
         query=InclusionQuery,
+        current=False,
     )
     async def on_get_inclusion(self, req: Request, resp: Response) -> None:
         query = query_of(req, InclusionQuery)
@@ -197,6 +212,7 @@ class Proofs:
         {200: ConsistencyProof},
         "BadRange",
         query=ConsistencyQuery,
+        current=False,
     )
     async def on_get_consistency(self, req: Request, resp: Response) -> None:
         query = query_of(req, ConsistencyQuery)
@@ -228,6 +244,7 @@ class Export:
         {200: Media(OCTETS, "what `ballot replay audit` reads")},
         "NoCheckpoint BadRange",
         query=ExportQuery,
+        current=False,
         limited=True,
     )
     async def on_get(self, req: Request, resp: Response) -> None:

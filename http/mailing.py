@@ -13,7 +13,7 @@ from ..projections import mail_views
 from ..voting import commands as c
 from .describe import route
 from .elections import own_election
-from .parse import B64, answer, b64, b64_pattern, query_of, read_json, unb64
+from .parse import B64, answer, b64, b64_pattern, matching, query_of, read_json, unb64
 from .problems import Refused
 from .services import Services, derive_id
 
@@ -24,7 +24,11 @@ Kind = Literal["invitation", "reminder", "issued"]
 State = Literal["queued", "sending", "sent", "deferred", "bounced", "unknown"]
 # The last mail on the page before: its voter and its kind.
 Cursor = Annotated[
-    str, msgspec.Meta(pattern=f"{b64_pattern(VOTER_BYTES).removesuffix('$')}[.](invitation|reminder|issued)$")
+    str,
+    matching(
+        f"{b64_pattern(VOTER_BYTES).removesuffix('$')}[.](invitation|reminder|issued)$",
+        "what `next` said on the page before",
+    ),
 ]
 
 

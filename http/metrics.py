@@ -52,7 +52,13 @@ class Metrics:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    @route("metrics", "Figures for Prometheus", "anyone", {200: Media(CONTENT_TYPE, "the Prometheus text format")})
+    @route(
+        "metrics",
+        "Figures for Prometheus",
+        "anyone",
+        {200: Media(CONTENT_TYPE, "the Prometheus text format")},
+        current=False,
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
         deps = self._services.deps
         text, redis_up, database = await asyncio.gather(

@@ -11,6 +11,7 @@ from typing import Any
 from falcon.asgi import Request, Response
 
 from ..ledger.client import LedgerClient
+from ..ledger.submit import Unavailable
 from .metrics import note_request
 from .position import Position
 from .problems import Refused
@@ -54,21 +55,34 @@ class LedgerIndex:
 
     Not those to casts: a page that sends back whatever it saw would soon show, with its access token, the very index at
     which its user had just cast.
+
+    How far it is, and whether it is a member at all, is looked at once in a while (`Position.refresh`).
     """
 
     def __init__(self, position: Position, ledger: LedgerClient) -> None:
         self._position, self._ledger = position, ledger
 
     async def process_request(self, req: Request, resp: Response) -> None:
+        await self._position.refresh()
         wanted = req.get_header("Ledger-Index")
         # A cast that carries one is refused where casts are taken, without waiting for anything.
         if wanted is not None and not req.path.startswith(CASTS):
             await self._position.reach(_index(wanted), REACH_TIMEOUT_S)
         consistency = req.get_param("consistency") if req.query_string else None
         if consistency == "linearizable":
-            self._position.note(await self._ledger.read_index())
+            await self._ask_majority()
         elif consistency is not None:
             raise Refused("BadParameter", "consistency can only be linearizable")
+        # Whether this node may answer depends on what is asked: see `Operation.check`.
+        req.context.position = self._position
+
+    async def _ask_majority(self) -> None:
+        """Raises Unavailable, Refused(NotAMember)."""
+        try:
+            self._position.note(await self._ledger.read_index())
+        except Unavailable:
+            self._position.require_member()
+            raise
 
     async def process_response(self, req: Request, resp: Response, resource: object, succeeded: bool) -> None:
         if req.path.startswith(CASTS):

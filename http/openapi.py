@@ -72,7 +72,7 @@ class OpenApi:
     def describe(self, routes: Sequence[Route]) -> None:
         self._bytes = msgspec.json.encode(document(routes))
 
-    @route("openapi", "This document", "anyone", {200: Media(JSON, "OpenAPI 3.1")}, etag=True, gzip=True)
+    @route("openapi", "This document", "anyone", {200: Media(JSON, "OpenAPI 3.1")}, current=False, etag=True, gzip=True)
     async def on_get(self, req: Request, resp: Response) -> None:
         resp.content_type = JSON
         resp.data = self._bytes

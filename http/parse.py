@@ -48,8 +48,25 @@ def b64_pattern(length: int | None = None) -> str:
     return f"^[A-Za-z0-9_-]{{{length // 3 * 4}}}{tails[length % 3]}$"
 
 
-Cursor = Annotated[str, msgspec.Meta(pattern=b64_pattern(8))]
-Name = Annotated[str, msgspec.Meta(pattern=b64_pattern(32))]
+_IN_WORDS: dict[str, str] = {}
+
+
+def matching(pattern: str, words: str) -> msgspec.Meta:
+    """Text of this pattern, which is for machines: `words` say to people what is expected."""
+    _IN_WORDS[f"`str` matching regex {pattern!r}"] = words
+    return msgspec.Meta(pattern=pattern, description=words)
+
+
+def in_words(error: Exception) -> str:
+    """What a decoder complains of, without the regular expression that it quotes."""
+    text = str(error)
+    for quoted, words in _IN_WORDS.items():
+        text = text.replace(quoted, words)
+    return text
+
+
+Cursor = Annotated[str, matching(b64_pattern(8), "what `next` said on the page before")]
+Name = Annotated[str, matching(b64_pattern(32), "32 bytes in base64url, without padding")]
 Index = Annotated[int, msgspec.Meta(ge=1, le=sys.maxsize)]
 
 
@@ -132,7 +149,7 @@ def decode(shape: type[T], data: bytes) -> T:
         json.loads(data, object_pairs_hook=_no_twins, parse_int=len, parse_float=len)
         return body
     except msgspec.MsgspecError as error:
-        raise Refused("MalformedBody", str(error)) from error
+        raise Refused("MalformedBody", in_words(error)) from error
     except _Twins:
         raise Refused("MalformedBody", "an object has the same name twice") from None
     except (UnicodeDecodeError, RecursionError) as error:
@@ -232,7 +249,7 @@ def read_query(req: Request, shape: type[S]) -> S:
     try:
         return msgspec.convert(given, shape, strict=False, dec_hook=_decode_hook)
     except msgspec.ValidationError as error:
-        raise Refused("BadParameter", str(error)) from error
+        raise Refused("BadParameter", in_words(error)) from error
 
 
 def query_of(req: Request, shape: type[S]) -> S:

@@ -7,6 +7,7 @@ import base64
 import unicodedata
 from functools import cache
 from hashlib import sha256
+from itertools import pairwise
 
 import bcrypt
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
@@ -22,7 +23,8 @@ MIN_REST = 4
 
 
 def check_strength(password: str, address: str = "") -> None:
-    """Raises Refused(WeakPassword): too short, among the common ones, or little besides the address or our own name.
+    """Raises Refused(WeakPassword): too short, among the common ones, one pattern that goes on, or little besides the
+    address or our own name.
 
     Any characters will do, and none are asked for (NIST SP 800-63B, section 5.1.1.2).
     """
@@ -31,6 +33,8 @@ def check_strength(password: str, address: str = "") -> None:
     folded = password.casefold()
     if folded in _common():
         raise Refused("WeakPassword", "this is one of the passwords that are tried first")
+    if _is_one_pattern(folded):
+        raise Refused("WeakPassword", "this password repeats a few characters, or counts them up or down")
     if _is_little_more_than(folded, [*_parts(address), *OBVIOUS]):
         raise Refused("WeakPassword", "this password is little more than the address or the name of this service")
 
@@ -39,6 +43,14 @@ def check_strength(password: str, address: str = "") -> None:
 def _common() -> frozenset[str]:
     """Some 12,000 passwords, the most frequent of those that leaked elsewhere and are long enough."""
     return frozenset(word for word in FREQUENCY_LISTS["passwords"] if len(word) >= MIN_LENGTH)
+
+
+def _is_one_pattern(password: str) -> bool:
+    """One to three characters over and over; or hardly one that is not the same as, or next to, the one before it."""
+    if any(password[step:] == password[:-step] for step in range(1, MIN_REST)):
+        return True
+    jumps = sum(abs(ord(late) - ord(early)) > 1 for early, late in pairwise(password))
+    return 1 + jumps < MIN_REST
 
 
 def _parts(address: str) -> list[str]:

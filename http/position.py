@@ -1,4 +1,4 @@
-"""How far this node's tables are, as far as this worker knows: what `Ledger-Index` says."""
+"""How far this node's tables are, as far as this worker knows: what `Ledger-Index` says; and whether it is a member."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Position:
         self._ledger = ledger
         self._asked = float("-inf")
         self.index = 0
+        self.member = True
 
     def note(self, index: int) -> None:
         if index > self.index:
@@ -38,12 +39,19 @@ class Position:
         self._asked = monotonic()
         try:
             async with asyncio.timeout(STATUS_TIMEOUT_S):
-                self.note((await self._ledger.status())["applied"])
+                status = await self._ledger.status()
+            self.note(status["applied"])
+            self.member = status["member"]
         except (Unavailable, TimeoutError) as error:
             log.debug("no status from the ledger process", extra={"reason": str(error)})
 
+    def require_member(self) -> None:
+        """Raises Refused(NotAMember): what this node has is old, and stays so."""
+        if not self.member:
+            raise Refused("NotAMember", f"this node is no member of the cluster: it knows entries up to {self.index}")
+
     async def reach(self, index: int, timeout_s: float) -> None:
-        """Returns once this node has applied `index`. Raises Unavailable, Refused(BadRange).
+        """Returns once this node has applied `index`. Raises Unavailable, Refused(BadRange, NotAMember).
 
         A majority is asked how far the log is: an index beyond that was made up, and is not worth waiting for.
         """
@@ -52,6 +60,7 @@ class Position:
         try:
             self.note(await self._ledger.read_index(timeout_s))
         except Unavailable as error:
+            self.require_member()
             raise Unavailable(f"this node has not got to entry {index} yet") from error
         if index > self.index:
             raise Refused("BadRange", "Ledger-Index is beyond the end of the log")

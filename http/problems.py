@@ -116,6 +116,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "HeadersTooLarge": (431, "There are too many headers, or too large ones"),
     "InternalError": (500, "Something went wrong here"),
     "UnknownTransferCoding": (501, "The transfer coding is not known here"),
+    "NotAMember": (503, "This node is no member of the cluster"),
     "Overloaded": (503, "Too much is asked at once"),
     "TooManyConnections": (503, "Too many connections"),
     "Unavailable": (503, "The ledger does not answer now"),

@@ -97,7 +97,7 @@ def decode_tell(topic: Any, body: Any) -> tuple[str, Any]:
             _number("a size", size, least=1)
         case "note", bytes() if len(body) <= MAX_NOTE_BYTES:
             pass
-        case (("sign" | "signed" | "note"), _):
+        case (("sign" | "signed" | "note" | "removed"), _):
             raise CodecError(f"a malformed statement: {topic}")
         case str(), _:
             pass

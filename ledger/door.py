@@ -2,6 +2,7 @@
 
 Whoever has no certificate of the cluster's authority, or one that names none of its nodes, is shut out before a byte of
 theirs is read, and costs a bounded number of sockets for a bounded time. Each peer has one connection: its newest.
+A node that was removed is told so in one frame: it hears nothing else, and would go on as if it belonged.
 """
 
 from __future__ import annotations
@@ -25,22 +26,29 @@ MAX_HANDSHAKES = 64
 HANDSHAKE_S = 3.0
 BACKLOG = 128
 TELL_EVERY_S = 1.0
+REMOVED = ["removed"]
+"""The one frame that is ever sent to whoever connected."""
 
 
 class Door:
-    """`is_peer` says whether a node id belongs to the cluster now; `on_frame(peer, link, frame)` gets what it sends."""
+    """`is_peer` says whether a node id belongs to the cluster now, `was_removed` whether it did once and never will;
+    `on_frame(peer, link, frame)` gets what it sends.
+    """
 
     def __init__(
         self,
         context: ssl.SSLContext,
         is_peer: Callable[[int], bool],
+        was_removed: Callable[[int], bool],
         on_frame: Callable[[int, FrameProtocol, Any], None],
     ) -> None:
-        self._context, self._is_peer, self._on_frame = context, is_peer, on_frame
+        self._context, self._on_frame = context, on_frame
+        self._is_peer, self._was_removed = is_peer, was_removed
         self._sockets: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
         self._greeting: dict[asyncio.Task[None], None] = {}
         self._inside: dict[FrameProtocol, int] = {}
+        self._leaving: dict[int, FrameProtocol] = {}
         self._told_at, self._untold = float("-inf"), 0
 
     async def open(self, listen: Address) -> None:
@@ -58,7 +66,7 @@ class Door:
         await asyncio.gather(*tasks, return_exceptions=True)
         for one in self._sockets:
             one.close()
-        for link in list(self._inside):
+        for link in [*self._inside, *self._leaving.values()]:
             link.close()
 
     def shut_out(self, peer: int) -> None:
@@ -107,10 +115,21 @@ class Door:
         peer = node_named(link.transport.get_extra_info("peercert") or {})
         if not self._is_peer(peer):
             self._turned_away("not a node of this cluster", str((link.transport.get_extra_info("peername") or "?")[0]))
-            link.abort()
+            self._dismiss(link, peer)
             return
         self.shut_out(peer)
         self._inside[link] = peer
+
+    def _dismiss(self, link: FrameProtocol, peer: int) -> None:
+        if not self._was_removed(peer):
+            link.abort()
+            return
+        # Saying so takes as long as the other end likes, so at most one such connection a number stays open.
+        if (before := self._leaving.get(peer)) is not None:
+            before.abort()
+        self._leaving[peer] = link
+        link.send(REMOVED)
+        link.close()
 
     def _on_inside_frame(self, link: FrameProtocol, frame: Any) -> None:
         if (peer := self._inside.get(link)) is not None:

@@ -8,6 +8,7 @@ answered by the entry that made it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -24,6 +25,8 @@ from .raft.quorum import has_majority
 from .settings import Address
 from .succession import handover_fields
 from .transport import Transport
+
+log = logging.getLogger("ballot.node")
 
 _KIND = "change-members"
 _PREFIX = frame(_KIND, b"", b"", b"")[: -3 * 4]
@@ -60,6 +63,7 @@ class Members:
         self._node, self._told, self._transport, self._clock = node, told, transport, clock
         self._lists: dict[tuple[int, int], Membership] = {}
         self._seen: tuple[int, int, int] = (0, 0, 0)
+        self._told_removed = False
         self.current: Membership
 
     def restore(self, entries: Sequence[Entry]) -> None:
@@ -78,13 +82,26 @@ class Members:
         self.current = self.at(log, index)
         self._clock.follow(self._node, self.current.conf.voters)
         # Whoever is being removed must still be heard until that is applied: its answer may be what commits it.
-        self._transport.follow(self._addresses([self.current, self.at(log, applied)]))
+        in_force = self.at(log, applied)
+        self._transport.follow(self._addresses([self.current, in_force]), in_force.was_removed)
 
     def at(self, log: RaftLog, index: int) -> Membership:
         """The list as the newest membership entry up to `index` has it; the genesis' when there is none."""
         places = log.conf_indexes
         place = max((one for one in places if one <= index), default=places[0])
         return self._lists[place, log.term(place)]
+
+    def told_removed(self, peer: int) -> None:
+        """A peer said that this node was removed. Its own log does not: nothing is sent to a node that is gone."""
+        if not self._told_removed:
+            log.error("this node was removed from the cluster: stop it", extra={"says": peer})
+        self._told_removed = True
+
+    def is_member(self, raft: RaftLog, applied: int, leader: int) -> bool:
+        """Whether this node belongs to the cluster, as far as it can know: from what is applied of its own log, and
+        from its peers. One of them may be wrong; then there is a leader that speaks to this node, which proves it so.
+        """
+        return self.at(raft, applied).holds(self._node) and not (self._told_removed and not leader)
 
     def _learn(self, log: RaftLog) -> None:
         """Reads the lists that are new while their entries are still in memory."""

@@ -329,6 +329,8 @@ class Node:
             self.cosigner.on_signed(peer, size, root, line, self.applier.tree)
         elif topic == "note":
             self.cosigner.on_note(body)
+        elif topic == "removed":
+            self.members.told_removed(peer)
 
     def _tell(self, topic: str, body: Any, peer: int) -> None:
         for to in [peer] if peer else self.transport.peers:

@@ -120,6 +120,7 @@ class RpcServer:
         return {
             "node": core.node,
             "origin": node.membership.origin,
+            "member": node.members.is_member(core.log, node.applier.applied, core.leader),
             "role": core.role,
             "leader": core.leader,
             "term": core.term,

@@ -10,14 +10,14 @@ import asyncio
 import logging
 import ssl
 from collections import defaultdict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .clock import Clock, measure
 from .codec import CodecError, decode, decode_parts, decode_question, decode_stamp, decode_tell, encode
-from .door import Door
+from .door import REMOVED, Door
 from .entry import EntryError
 from .raft.messages import Append, Heartbeat, HeartbeatReply, Message
 from .settings import Address, PeerTls
@@ -73,13 +73,17 @@ class Transport:
         self._next_ask = 0
         self._waiting: dict[int, _Waiting] = defaultdict(_Waiting)
         self._door: Door | None = None
+        self._was_removed: Callable[[int], bool] = lambda peer: False
         self.appends = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._dialling: dict[int, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Raises OSError when it cannot listen."""
-        self._door = Door(self._tls.context(server=True), lambda peer: peer in self._peers, self._on_frame)
+        context = self._tls.context(server=True)
+        self._door = Door(
+            context, lambda peer: peer in self._peers, lambda peer: self._was_removed(peer), self._on_frame
+        )
         await self._door.open(self._listen)
         for peer, address in self._peers.items():
             self._dial(peer, address)
@@ -99,8 +103,9 @@ class Transport:
     def peers(self) -> tuple[int, ...]:
         return tuple(self._peers)
 
-    def follow(self, peers: dict[int, Address]) -> None:
-        """Members changed: connects to the new ones, hangs up on those that are gone."""
+    def follow(self, peers: dict[int, Address], was_removed: Callable[[int], bool] | None = None) -> None:
+        """Members changed: connects to the new ones, hangs up on those that are gone, which are told if they ask."""
+        self._was_removed = was_removed or self._was_removed
         gone = [peer for peer, address in self._peers.items() if peers.get(peer) != address]
         new = {peer: address for peer, address in peers.items() if self._peers.get(peer) != address}
         self._peers = dict(peers)
@@ -138,14 +143,19 @@ class Transport:
         """A connection, and what tells that it is lost. Raises OSError, ssl.SSLError, TimeoutError."""
         lost = asyncio.Event()
         connecting = asyncio.get_running_loop().create_connection(
-            # What a peer has to say comes over the connection that it makes itself.
-            lambda: FrameProtocol(lambda link, _: link.abort(), lambda _: lost.set()),
+            lambda: FrameProtocol(lambda link, frame: self._on_reply(peer, link, frame), lambda _: lost.set()),
             *address,
             ssl=context,
             server_hostname=f"node-{peer}",
         )
         _, link = await asyncio.wait_for(connecting, CONNECT_TIMEOUT_S)
         return link, lost
+
+    def _on_reply(self, peer: int, link: FrameProtocol, frame: Any) -> None:
+        """What a peer has to say comes over the connection that it makes itself, but for one thing."""
+        link.abort()
+        if frame == REMOVED:
+            self._handler.on_tell(peer, "removed", None)
 
     async def _keep_connected(self, peer: int, address: Address) -> None:
         context = self._tls.context(server=False)

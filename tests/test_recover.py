@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 
 from ballot.cli import main
 from ballot.config import Settings
-from ballot.embedded import free_port
 from ballot.ledger.entry import Entry
 from ballot.ledger.membership import Membership
 from ballot.ledger.statefile import Amnesia
 from ballot.ledger.survivor import RecoveryRefused
+from ballot.ports import free_port
 from ballot.recover import _maybe_running
 from tests.support.chain import ORIGIN, genesis, membership, node_record
 from tests.test_config import settings

@@ -22,9 +22,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from ballot.embedded import EmbeddedPostgres, free_port
+from ballot.embedded import EmbeddedPostgres
 from ballot.embedded_programs import make_postgres_folder
 from ballot.ledger import rsa
+from ballot.ports import free_port
 from ballot.serve import gunicorn_command, stop_all
 from ballot.voting.ballot import parse_ballot, verify_credential, verify_signature
 from bench.ledger.figures import Figures, figures_of

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import aiohttp
 
-from ballot.embedded import free_port
+from ballot.ports import free_port
 
 VALUE = os.urandom(1024)
 

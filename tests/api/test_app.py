@@ -14,6 +14,7 @@ from ballot.client.api import unb64
 from ballot.http.app import create_app
 from ballot.http.ledger import MOST_LISTS
 from ballot.http.parse import b64
+from ballot.http.position import FRESH_S
 from ballot.http.services import Services
 from ballot.http.tokens import AccessTokens, TokenKey
 from ballot.ledger.frame import frame
@@ -179,7 +180,7 @@ def test_without_its_ledger_process_a_node_is_not_healthy() -> None:
 
 def test_a_node_says_that_it_is_well() -> None:
     health = {"status": "ok", "node": 1, "role": "leader", "leader": 1, "term": 1, "commit": 7, "applied": 7}
-    assert ask("GET", "/api/_diag/health").json == health
+    assert ask("GET", "/api/_diag/health").json == health | {"member": True}
 
 
 def test_before_the_first_checkpoint_there_is_none() -> None:
@@ -241,8 +242,60 @@ def test_a_ledger_index_that_is_no_number_is_refused(index: str) -> None:
 def test_a_linearizable_read_asks_the_majority_first() -> None:
     ledger = StubLedger()
     assert ask("GET", "/api/_diag/health", ledger=ledger, query={"consistency": "linearizable"}).status_code == 200
-    assert ledger.asked[0] == "read_index"
+    assert "read_index" in ledger.asked
     assert refusal(ask("GET", "/api/_diag/health", query={"consistency": "eventual"})) == (400, "BadParameter")
+
+
+def outsider() -> StubLedger:
+    ledger = StubLedger()
+    ledger.member = False
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/elections"),
+        ("GET", "/api/auth/me"),
+        ("POST", "/api/auth/login"),
+        ("POST", "/api/votes"),
+        ("POST", "/api/_diag/drills/vote"),
+        ("GET", "/api/_diag/ready"),
+        ("GET", "/api/ledger/checkpoint"),
+        ("GET", "/api/ledger/digest"),
+    ],
+)
+def test_a_node_that_is_no_member_refuses_what_is_right_only_as_of_now(method: str, path: str) -> None:
+    answer = ask(method, path, ledger=outsider(), headers={"Authorization": token(), **JSON}, body=b"{}")
+    assert refusal(answer) == (503, "NotAMember")
+    assert answer.headers["retry-after"] == "1"
+    assert "up to 7" in answer.json["detail"]
+
+
+def test_a_node_that_is_no_member_says_so_and_goes_on_showing_its_log() -> None:
+    """Its database is not there in this test: 503 with another name is as far as the rest gets."""
+    health = ask("GET", "/api/_diag/health", ledger=outsider())
+    assert (health.status_code, health.json["member"]) == (200, False)
+    assert ask("GET", "/api/openapi.json", ledger=outsider()).status_code == 200
+    assert refusal(ask("GET", "/api/ledger/entries", ledger=outsider()))[1] == "Unavailable"
+    assert refusal(ask("GET", "/api/ledger/export", ledger=outsider()))[1] == "Unavailable"
+
+
+@pytest.mark.parametrize("newer", [{"headers": {"Ledger-Index": "8"}}, {"query": {"consistency": "linearizable"}}])
+def test_nothing_newer_than_it_has_is_to_be_had_from_a_node_that_is_no_member(newer: dict[str, Any]) -> None:
+    assert refusal(ask("GET", "/api/ledger/entries", ledger=outsider(), **newer)) == (503, "NotAMember")
+
+
+def test_a_node_that_becomes_a_member_is_asked_again() -> None:
+    async def run() -> None:
+        ledger = outsider()
+        async with ASGIConductor(create_app(make_deps(ledger))) as conductor:
+            assert refusal(await conductor.simulate_get("/api/_diag/ready")) == (503, "NotAMember")
+            ledger.member = True
+            await asyncio.sleep(1.5 * FRESH_S)
+            assert refusal(await conductor.simulate_get("/api/_diag/ready")) == (503, "Unavailable")
+
+    asyncio.run(run())
 
 
 def test_every_origin_is_welcome_and_none_may_send_credentials() -> None:

@@ -8,11 +8,12 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ballot.embedded import EmbeddedRedis, free_port
+from ballot.embedded import EmbeddedRedis
 from ballot.http.codes import ENTER, RESET, SENDS, TRIES, Codes, Pending, Use
 from ballot.http.limits import Limit
 from ballot.http.problems import Refused
 from ballot.ledger.vault import Vault
+from ballot.ports import free_port
 from tests.support.services import running_redis, with_redis
 
 pytestmark = pytest.mark.cluster

@@ -8,10 +8,11 @@ from falcon.asgi import Response
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ballot.embedded import EmbeddedRedis, free_port
+from ballot.embedded import EmbeddedRedis
 from ballot.http.accounts import network_of
 from ballot.http.limits import Bucket, Guesses, Limit, Limits
 from ballot.http.problems import Refused
+from ballot.ports import free_port
 from tests.support.services import running_redis, with_redis
 
 

@@ -138,6 +138,35 @@ def test_a_query_that_is_not_described_is_refused(path: str, query: dict[str, An
     assert refusal(ask("GET", path, query=query)) == (400, "BadParameter")
 
 
+@pytest.mark.parametrize(
+    ("path", "query", "expected"),
+    [
+        ("/api/elections", {"cursor": "x"}, "what `next` said on the page before"),
+        (MAIL, {"cursor": "x"}, "what `next` said on the page before"),
+        ("/api/elections/AAAAAAAAAAAAAAAAAAAAAA/ballots", {"after": "x"}, "32 bytes in base64url"),
+    ],
+)
+def test_what_a_parameter_must_look_like_is_said_in_words(path: str, query: dict[str, Any], expected: str) -> None:
+    detail = ask("GET", path, query=query).json["detail"]
+    assert expected in detail and next(iter(query)) in detail
+    assert "regex" not in detail and "A-Z" not in detail
+
+
+def test_what_a_field_must_look_like_is_said_in_words() -> None:
+    body = b'{"challenge": "AAAA", "code": "12345"}'
+    answer = ask("POST", "/api/auth/otp/verify", headers={"Content-Type": "application/json"}, body=body)
+    assert answer.json["detail"] == "Expected 6 or 12 digits - at `$.code`"
+
+
+def test_every_pattern_in_the_document_is_said_in_words_too(app: Application) -> None:
+    """Ids, whose form is that of all ids, and the addresses of routes apart."""
+    for path, method, one in operations(document(app.described)):
+        for parameter in one["parameters"]:
+            schema = parameter.get("schema", {})
+            if parameter.get("in") == "query" and "pattern" in str(schema):
+                assert "description" in str(schema), (path, method, parameter["name"])
+
+
 @pytest.mark.parametrize("accept", ["text/html", "image/*", "application/json;q=0", "rubbish"])
 def test_who_takes_no_answer_of_ours_is_told_so(accept: str) -> None:
     assert refusal(ask("GET", "/api/_diag/health", headers={"Accept": accept})) == (406, "NotAcceptable")

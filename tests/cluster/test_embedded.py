@@ -15,8 +15,9 @@ import psycopg
 import pytest
 import redis
 
-from ballot.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedRedis, free_port, hold_port, make_postgres_folder
+from ballot.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedRedis, make_postgres_folder
 from ballot.embedded_programs import Account, claim, closed_step, own_account, package_site, provide_copy
+from ballot.ports import free_port, hold_port
 from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.cluster

@@ -167,8 +167,8 @@ async def check_account(town: Town, gone: Voter, others: list[Voter]) -> None:
     old, email = gone.account.id, gone.account.email
     assert await refusal(gone.account.login()) == "WrongCredentials"
     assert await refusal(gone.account.refresh()) == "InvalidToken"
-    assert await refusal(gone.account.me()) == "UnknownUser"
-    assert await refusal(gone.account.erase()) == "UnknownUser"
+    assert await refusal(gone.account.me()) == "InvalidToken"
+    assert await refusal(gone.account.erase()) == "InvalidToken"
     for other in others:
         await other.account.login()
         assert (await other.account.me())["email"] == other.account.email

@@ -15,7 +15,7 @@ from ballot.client.api import NoAnswer, Refused, Reply
 from ballot.client.vote import Election
 from ballot.client.voter import Voter
 from ballot.cluster import ClusterNode
-from ballot.embedded import free_port
+from ballot.ports import free_port
 from ballot.serve import node_command, stop_all
 from tests.chaos.machines import send, with_descendants
 from tests.support.town import PASSWORD, Town

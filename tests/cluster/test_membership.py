@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ballot.cluster import Cluster
+from ballot.cluster import Cluster, ClusterNode
 from ballot.keys import load_record
 from ballot.ledger.submit import Unavailable
 from ballot.operator import OperatorError, add_node, remove_node
@@ -22,6 +22,7 @@ from tests.support.ledgers import (
     logs_agree,
     operate,
     record,
+    refused,
     registration,
     running,
     status,
@@ -51,9 +52,15 @@ def test_a_node_joins_and_the_old_leader_leaves_while_people_register(three: Clu
             assert said.startswith("node 4 is a learner")
             assert "node 4 is a voter" in said
             assert (await status(newcomer))["voters"] == [1, 2, 3, 4]
+            assert "run this on another member" in await refused(first, "remove", str(first.number)), "though it leads"
             assert "no longer a member" in await operate(others[0], "remove", str(first.number))
             before = len(load.acknowledged)
             await until(lambda: len(load.acknowledged) >= before + 30)
+            await knows_that_it_was_removed(first)
+            first.kill_ledger()
+            first.start_ledger()
+            await answers(first)
+            await knows_that_it_was_removed(first)
         again = replace(load_record(record(three, 4)), id=first.number, name="a/b", ed25519=bytes([7]) * 32)
         with pytest.raises(OperatorError, match="used before"):
             await add_node(others[0].settings, again, "127.0.0.1:1", 1, lambda text: None)
@@ -67,6 +74,14 @@ def test_a_node_joins_and_the_old_leader_leaves_while_people_register(three: Clu
             every_checkpoint_is_by_the_members_of_its_time(node)
 
     asyncio.run(change())
+
+
+async def knows_that_it_was_removed(node: ClusterNode) -> None:
+    async def it_does() -> bool:
+        return not (await status(node))["member"]
+
+    await until(it_does)
+    assert (await status(node))["leader"] == 0
 
 
 def test_the_members_that_are_left_stand_in_for_each_other(three: Cluster) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -72,8 +72,8 @@ class Bench:
     def leadership(self) -> Any:
         return SimpleNamespace(peers={node: SimpleNamespace(match=match) for node, match in self.match.items()})
 
-    def _follow(self, peers: dict[int, Address]) -> None:
-        self.peers = peers
+    def _follow(self, peers: dict[int, Address], was_removed: Callable[[int], bool]) -> None:
+        self.peers, self.was_removed = peers, was_removed
 
     def covering(self, index: int) -> bytes:
         return b"signed" if index <= self.signed else b""
@@ -253,6 +253,35 @@ def test_who_is_being_removed_is_heard_until_that_is_applied(bench: Bench) -> No
     assert set(bench.peers) == {2, 3}
     bench.members.follow(bench.log, bench.log.last_index)
     assert set(bench.peers) == {2}
+
+
+def test_who_was_removed_is_known_once_that_is_applied_and_who_is_still_to_come_is_not_among_them(bench: Bench) -> None:
+    bench.change(remove(3), apply=False)
+    assert not any(map(bench.was_removed, (1, 2, 3, 4)))
+    bench.members.follow(bench.log, bench.log.last_index)
+    assert [node for node in (1, 2, 3, 4) if bench.was_removed(node)] == [3]
+
+
+def test_a_node_is_no_member_once_its_own_removal_is_applied(bench: Bench) -> None:
+    bench.change(remove(1), apply=False)
+    assert bench.members.is_member(bench.log, bench.log.last_index - 1, leader=0)
+    assert not bench.members.is_member(bench.log, bench.log.last_index, leader=0)
+    assert not bench.members.is_member(bench.log, bench.log.last_index, leader=2)
+
+
+def test_a_node_believes_a_peer_that_it_was_removed_while_no_leader_speaks_to_it(bench: Bench) -> None:
+    assert bench.members.is_member(bench.log, 1, leader=0)
+    bench.members.told_removed(2)
+    assert not bench.members.is_member(bench.log, 1, leader=0)
+    assert bench.members.is_member(bench.log, 1, leader=3)
+
+
+def test_a_newcomer_is_a_member_from_the_entry_on_that_adds_it() -> None:
+    bench = Bench()
+    newcomer = Members(4, TOLD, cast(Transport, SimpleNamespace(follow=bench._follow)), Clock(0))
+    bench.change(add_learner(NEW))
+    newcomer.restore([cast(Entry, bench.log.entry(index)) for index in (1, 3)])
+    assert [newcomer.is_member(bench.log, applied, leader=1) for applied in (1, 2, 3)] == [False, False, True]
 
 
 def test_a_change_that_is_overwritten_is_taken_back(bench: Bench) -> None:

@@ -10,9 +10,10 @@ from time import monotonic
 import pytest
 from redis.asyncio import Redis
 
-from ballot.embedded import EmbeddedRedis, free_port
+from ballot.embedded import EmbeddedRedis
 from ballot.http.deps import REDIS_TIMEOUT_S
 from ballot.ledger.mutex import LockHeld, Mutex
+from ballot.ports import free_port
 from tests.support.services import running_redis, with_redis
 
 pytestmark = pytest.mark.cluster

@@ -141,6 +141,38 @@ def test_a_node_that_was_removed_is_cut_off_and_not_let_in_again(authority: Auth
     run(work)
 
 
+def test_a_node_that_was_removed_is_told_so_and_nothing_else(authority: Authority) -> None:
+    async def work() -> None:
+        async with (
+            listening(authority.issue("node-1")) as node,
+            listening(authority.issue("node-3"), node=3, peers={1: node.address}) as gone,
+        ):
+            await until(lambda: gone.transport.connected() == [1])
+            node.transport.follow({2: ("127.0.0.1", 1)}, lambda peer: peer == 3)
+            await until(lambda: bool(gone.heard.told))
+            gone.transport.send(TimeoutNow(3, 1, 7))
+            assert gone.heard.told[0] == (1, "removed", None)
+            assert node.heard.nothing() and not gone.heard.messages
+            await gets_nowhere(node, insecure(authority.issue("node-4")))
+
+    run(work)
+
+
+def test_of_a_node_that_was_removed_one_connection_waits_to_be_closed(authority: Authority) -> None:
+    async def work() -> None:
+        async with listening(authority.issue("node-1")) as node:
+            node.transport.follow({2: ("127.0.0.1", 1)}, lambda peer: peer == 3)
+            context = insecure(authority.issue("node-3"))
+            callers = [await Caller.connect(node.address, context) for _ in range(3)]
+            for caller in callers:
+                with suppress(OSError):
+                    assert await asyncio.wait_for(caller.reader.read(), PATIENCE_S) in (b"", pack(door.REMOVED))
+                caller.hang_up()
+            assert node.transport._door is not None and len(node.transport._door._leaving) == 1
+
+    run(work)
+
+
 def test_a_slow_handshake_is_broken_off(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "HANDSHAKE_S", 0.3)
 

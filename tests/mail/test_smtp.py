@@ -12,10 +12,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 from aiosmtpd.smtp import Session as ServerSession
 
-from ballot.embedded import free_port
 from ballot.mail.letter import letter
 from ballot.mail.message import compose
 from ballot.mail.transport import MailDown, Outcome, SmtpMailer
+from ballot.ports import free_port
 from tests.support.certificate import self_signed
 
 MESSAGE = compose("ballot@example.org", "voter@example.org", letter("taken", "fr"), "name")

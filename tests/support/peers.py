@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ballot.embedded import free_port
 from ballot.ledger.clock import Clock
 from ballot.ledger.raft.messages import Message
 from ballot.ledger.settings import Address, PeerTls
 from ballot.ledger.transport import Transport
 from ballot.ledger.wire import pack
+from ballot.ports import free_port
 from tests.support.waiting import PATIENCE_S
 
 HOST = "127.0.0.1"

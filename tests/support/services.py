@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from redis.asyncio import Redis
 
-from ballot.embedded import EmbeddedRedis, free_port
+from ballot.embedded import EmbeddedRedis
 from ballot.http.deps import Deps, Settings, make_pool, make_redis
 from ballot.http.tokens import TokenKey
 from ballot.ledger import rsa
@@ -20,6 +20,7 @@ from ballot.ledger.client import Answer, LedgerClient
 from ballot.ledger.submit import Unavailable
 from ballot.ledger.vault import Vault
 from ballot.mail.transport import Outcome, Session
+from ballot.ports import free_port
 from tests.support.waiting import PATIENCE_S
 
 T = TypeVar("T")
@@ -68,6 +69,7 @@ class StubLedger(LedgerClient):
     def __init__(self, applied: int = 7) -> None:
         super().__init__(Path("nowhere"))
         self.applied: int | None = applied
+        self.member = True
         self.answer: Answer | None = None
         self.asked: list[str] = []
 
@@ -81,8 +83,11 @@ class StubLedger(LedgerClient):
         applied = self._applied()
         if method == "wait" and argument[0] > applied:
             raise Unavailable("TimeoutError")
+        if method == "read_index" and not self.member:
+            raise Unavailable("NotLeader")
         if method == "status":
-            return {"node": 1, "role": "leader", "leader": 1, "term": 1, "commit": applied, "applied": applied}
+            place = {"term": 1, "commit": applied, "applied": applied}
+            return {"node": 1, "role": "leader", "leader": int(self.member), "member": self.member, **place}
         return b"" if method == "checkpoint" else applied
 
     async def submit(self, command: bytes, *, receipt: bool = False, timeout_s: float = 8.0) -> Answer:

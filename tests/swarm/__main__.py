@@ -18,7 +18,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Mailbox
 
 from ballot.demo import DATA
-from ballot.embedded import free_port
+from ballot.ports import free_port
 from ballot.sample import load_minneapolis
 
 from . import standins

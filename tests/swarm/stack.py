@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ballot.embedded import free_port
 from ballot.keys import init_keys
+from ballot.ports import free_port
 from ballot.rotate import rotate
 
 from .docker import docker, inspect

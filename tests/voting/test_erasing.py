@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ballot.client.api import b64
 from ballot.ledger.decision import Known, Refusal
 from ballot.ledger.entry import decode_map, parse
 from ballot.voting import commands as c
@@ -29,10 +30,12 @@ def erased(*who: str) -> Ledger:
     return made
 
 
-def refused(made: Ledger, command: c.AnyCommand, name: str) -> None:
+def refused(made: Ledger, command: c.AnyCommand, name: str) -> str:
+    """What is said to whoever asked."""
     decision = made.submit(command, VOTING_US)
     assert isinstance(decision, Refusal), decision
     assert decision.name == name
+    return decision.detail
 
 
 def rows(made: Ledger, table: str, **values: Any) -> list[dict[str, Any]]:
@@ -66,7 +69,8 @@ def addresses(made: Ledger) -> dict[str, set[int]]:
 def test_whoever_is_on_the_roll_of_an_election_that_is_not_over_stays(steps: list[c.AnyCommand]) -> None:
     made = Ledger()
     made.record_all([*LIFE.people(), *steps])
-    refused(made, LIFE.erase_user(ANN, made.state), "OnActiveRoll")
+    detail = refused(made, LIFE.erase_user(ANN, made.state), "OnActiveRoll")
+    assert b64(LIFE.election) in detail
     assert not [entry for entry in made.entries if entry.kind in ("VotersKept", "PrivateErased")]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from ...ledger.decision import Decision, Draft, Refusal
 from .. import commands as c
 from .base import View, event
@@ -36,6 +38,11 @@ def erase_user(view: View, cmd: c.EraseUser, now_us: int) -> Decision:
     return [*drafts, *event("PrivateErased", public | run | parts)]
 
 
+def _shown(name: bytes) -> str:
+    """As every id is written in the API, from where an election that is in the way can be looked at."""
+    return base64.urlsafe_b64encode(name).rstrip(b"=").decode()
+
+
 def _refuse_member(view: View, cmd: c.EraseUser) -> Refusal | None:
     """An election is over for a voter once it is counted or cancelled."""
     if len(set(cmd.elections)) != _counted(view, cmd.user, "rolls"):
@@ -45,7 +52,7 @@ def _refuse_member(view: View, cmd: c.EraseUser) -> Refusal | None:
         if election is None or view.get("roll", name, cmd.user) is None:
             return Refusal("RollChanged", "the user is not on a roll that was named")
         if election["status"] not in FINISHED:
-            return Refusal("OnActiveRoll", f"the user is on the roll of election {name.hex()}, which is not over")
+            return Refusal("OnActiveRoll", f"the user is on the roll of election {_shown(name)}, which is not over")
     return None
 
 
@@ -59,13 +66,13 @@ def _refuse_office(view: View, cmd: c.EraseUser) -> Refusal | None:
         if election is None or election["organiser"] != cmd.user:
             return Refusal("AccountChanged", "the user does not organise an election that was named")
         if election["status"] not in FINISHED:
-            return Refusal("OnActiveRoll", f"the user organises election {name.hex()}, which is not over")
+            return Refusal("OnActiveRoll", f"the user organises election {_shown(name)}, which is not over")
     for name in cmd.trustee_of:
         election, invited = view.get("elections", name), view.get("invited_trustees", name, cmd.user)
         if election is None or invited is None or not invited.get("invited_at"):
             return Refusal("AccountChanged", "the user is no trustee of an election that was named")
         if election["status"] not in FINISHED:
-            return Refusal("OnActiveRoll", f"the user is a trustee of election {name.hex()}, which is not over")
+            return Refusal("OnActiveRoll", f"the user is a trustee of election {_shown(name)}, which is not over")
     return None
 
 
