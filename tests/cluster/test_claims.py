@@ -124,7 +124,7 @@ def claim_by_command(town: Town, voter: Voter, election: Election) -> int:
 
 def forget_receipt(voter: Voter, election: Election) -> None:
     """A voter who lies, or whose program lost what it was told."""
-    secrets = voter._secrets(election)
+    secrets = voter.secrets(election)
     assert secrets is not None
     voter._keep(msgspec.structs.replace(secrets, receipt=b""))
 
