@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,7 +97,7 @@ def ask_password(file: Path | None, *, new: bool = False) -> str:
 def ask_secret(name: str, file: Path | None, *, new: bool = False) -> str:
     """From the file where one is given, else typed unseen, twice when it is new."""
     if file == STANDARD_INPUT:
-        return click.get_text_stream("stdin").readline().rstrip("\r\n")
+        return sys.stdin.readline().rstrip("\r\n")
     if file:
         return file.read_text("utf-8").partition("\n")[0].rstrip("\r")
     return str(click.prompt(name, hide_input=True, confirmation_prompt=new, err=True))

@@ -59,7 +59,7 @@ class Booth:
         self.wallet.keep(email=email, login=account.kept)
 
     async def sign_in(self) -> dict[str, Any]:
-        """The account, as `Account.me`, with new tokens where the old ones ended. Raises NotReady, Refused, NoAnswer."""
+        """The account, as `Account.me`, with new tokens where old ones ended. Raises NotReady, Refused, NoAnswer."""
         account = self.voter.account
         if not account.refresh_token:
             raise NotReady(ENDED)
@@ -95,7 +95,7 @@ class Booth:
         if in_force == own:
             return False
         if in_force is not None and password is None:
-            raise NotReady("another wallet's identity key is in force: use that wallet, or `ballot voter enrol --replace`")
+            raise NotReady("another wallet's identity key is in force: use that one, or `ballot voter enrol --replace`")
         await self.voter.enrol()
         return True
 

@@ -106,7 +106,7 @@ def _split(text: str) -> list[str]:
     except (csv.Error, ValueError) as error:
         raise AnswerError(f"give marks, apart by commas, or {BLANK} for a blank vote") from error
     marks = [" ".join(field.split()) for field in fields]
-    if "" in marks:
+    if not marks or "" in marks:
         raise AnswerError(f"a mark is empty; {BLANK} alone is a blank vote")
     return marks
 
