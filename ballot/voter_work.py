@@ -22,6 +22,7 @@ from .client.wallet import Secrets, encode_secrets
 from .ledger import rsa
 from .prompts import confirm, tell
 from .voter_booth import Booth
+from .voter_wallet import is_eid
 from .voting.question import Question
 
 SECONDS = 60
@@ -73,8 +74,12 @@ async def elections(at: Booth) -> dict[str, Any]:
 
 
 def _listed(at: Booth, fields: dict[str, Any]) -> dict[str, Any]:
-    kept = at.wallet.secrets(unb64(fields["eid"]).hex()) if fields["eid"] else None
-    shown = {name: fields[name] for name in ("id", "title", "status", "opens_at", "closes_at", "questions")}
+    try:
+        eid = unb64(fields["eid"]).hex() if fields["eid"] else ""
+        shown = {name: fields[name] for name in ("id", "title", "status", "opens_at", "closes_at", "questions")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise Untrusted("an election shown does not parse") from error
+    kept = at.wallet.secrets(eid) if is_eid(eid) else None
     return shown | {"you": _progress(kept)}
 
 
