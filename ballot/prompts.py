@@ -56,6 +56,23 @@ def election_id(context: click.Context, parameter: click.Parameter, value: str) 
     return election
 
 
+class ElectionCommand(click.Command):
+    """A command with an election's id as its argument: one in 64 begins with a hyphen, and is no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        hyphened = [] if "--" in args else [one for one in args if _begins_with_a_hyphen(one)]
+        if hyphened:
+            args = [*(one for one in args if one not in hyphened), "--", *hyphened]
+        return super().parse_args(ctx, args)
+
+
+def _begins_with_a_hyphen(text: str) -> bool:
+    try:
+        return text.startswith("-") and len(unb64(text)) == ELECTION_BYTES
+    except ValueError:
+        return False
+
+
 def plain(text: str) -> str:
     """What others wrote, without characters that could move or hide what a terminal shows."""
     return "".join(char if char.isprintable() else "?" for char in text)

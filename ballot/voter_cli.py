@@ -17,6 +17,7 @@ from .client.trust import Untrusted
 from .client.voter import NotReady
 from .client.wallet import WalletError
 from .prompts import (
+    ElectionCommand,
     ask_password,
     ca_option,
     election_id,
@@ -168,7 +169,7 @@ def enrol(replace: bool, password_file: Path | None, **options: Any) -> None:
     _run(lambda at: work.enrol(at, password), options)
 
 
-@voter.command()
+@voter.command(cls=ElectionCommand)
 @reach_options
 @election_argument
 @within_option
@@ -180,7 +181,7 @@ def ask(election: bytes, within: float, **options: Any) -> None:
     _run(lambda at: work.ask(at, election, within), options)
 
 
-@voter.command()
+@voter.command(cls=ElectionCommand)
 @reach_options
 @election_argument
 @click.option(
@@ -227,7 +228,7 @@ def status(offline: bool, **options: Any) -> None:
         raise click.ClickException("a ballot or receipt is not as it must be: keep the wallet, tell the organiser")
 
 
-@voter.command()
+@voter.command(cls=ElectionCommand)
 @reach_options
 @click.argument("election")
 @within_option

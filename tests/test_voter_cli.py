@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ballot import voter_booth, voter_work
+from ballot import voter_booth
 from ballot.cli import main
 from ballot.client.api import Refused, b64
 from ballot.client.vote import Election
@@ -131,15 +131,18 @@ def test_an_interrupted_cast_is_cast_again_with_the_same_bytes_whatever_is_chose
     answer = shell.line.cluster.cast
     sent: list[bytes] = []
 
-    def lost(body: bytes) -> Any:
+    def record(body: bytes) -> Any:
         sent.append(body)
-        answer(body)
+        return answer(body)
+
+    def lost(body: bytes) -> Any:
+        record(body)
         raise Refused(403, "Strange", "the answer is lost")
 
     shell.line.cluster.cast = lost  # type: ignore[method-assign]
     failed = shell.cast()
     assert failed.exit_code == 1 and "NOT KNOWN TO BE RECORDED" in failed.output
-    shell.line.cluster.cast = lambda body: (sent.append(body), answer(body))[1]  # type: ignore[method-assign]
+    shell.line.cluster.cast = record  # type: ignore[method-assign]
     again = shell.done("cast", NAME, "--vote", "Bo", "--yes")
     assert again["again"] is True and sent[0] == sent[1]
     assert "recorded already" in shell.cast().output
@@ -158,13 +161,20 @@ def test_another_definition_than_the_logs_is_not_voted_on(shell: Shell) -> None:
     assert failed.exit_code == 1 and "NOT TRUSTED" in failed.output and shell.line.cluster.issued == {}
 
 
+@pytest.mark.parametrize("command", ["ask", "cast", "claim"])
+def test_an_elections_id_that_begins_with_a_hyphen_is_no_option(shell: Shell, command: str) -> None:
+    name = b64(b"\xf9" + bytes(15))
+    failed = shell.run(command, name, "--json")
+    assert name.startswith("-") and failed.exit_code == 1 and "option" not in failed.output
+
+
 def test_both_waits_are_drawn_within_the_minutes_given(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(voter_work.asyncio, "sleep", sleep)
+    monkeypatch.setattr("ballot.voter_work.asyncio.sleep", sleep)
     assert shell.cast("--within", "60").exit_code == 0
     assert len(slept) == 2 and all(0 <= one <= 1800 for one in slept) and slept[0] != slept[1]
 
