@@ -32,6 +32,7 @@ def main() -> None:
     Try it on one machine:   ballot demo        a whole election, with a leader killed half way
                              ballot up          the same cluster, left running
     Check an election:       ballot replay audit EXPORT
+    Vote in one:             ballot voter --help
     Hold a key of one:       ballot trustee --help
     Run a node:              ballot keys init, ballot serve
     """

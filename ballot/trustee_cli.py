@@ -8,66 +8,56 @@ import json
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from .client.account import Account
-from .client.api import Api, Line, NoAnswer, Public, Refused, unb64
+from .client.api import Api, Line, NoAnswer, Public, Refused
 from .client.log import Log
 from .client.trust import Untrusted
 from .client.trustee import Board, Invitation, Trustee
 from .client.voter import NotReady
 from .client.wallet import FolderStore
 from .ledger import rsa
+from .log_memory import recall
+from .prompts import (
+    ask_code,
+    ask_password,
+    ask_secret,
+    ca_option,
+    compare_genesis,
+    confirm,
+    election_id,
+    explain_no_answer,
+    password_option,
+    report,
+    secret_file,
+    tell,
+    with_options,
+    yes_option,
+)
 from .replay.options import Pin, accept_option, as_json, genesis_option
 from .trustee_key import SHORTEST_PASSPHRASE, KeyFileError, make_key, read_key
-from .trustee_memory import recall
 from .voting.fold import key_hash
-
-ELECTION_BYTES = 16
 
 Confirm = Callable[[str], None]
 Work = Callable[[Trustee, bytes, Confirm], Awaitable[dict[str, Any]]]
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 key_file = click.argument("key", type=click.Path(dir_okay=False, path_type=Path))
 passphrase_option = click.option(
     "--passphrase-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Read the key's passphrase from the first line of this file instead of asking.",
+    type=secret_file,
+    help="Read the key's passphrase from the first line of this file (-: of the input) instead of asking.",
 )
-
-
-def tell(text: str) -> None:
-    """On standard error, so that with --json the document alone is what the command prints."""
-    click.echo(text, err=True)
-
-
-async def ask_code(email: str) -> str:
-    return str(await asyncio.to_thread(click.prompt, f"Code that was mailed to {email}", err=True)).strip()
-
-
-def _election(context: click.Context, parameter: click.Parameter, value: str) -> bytes:
-    try:
-        election = unb64(value)
-    except ValueError as error:
-        raise click.BadParameter("not an election's id") from error
-    if len(election) != ELECTION_BYTES:
-        raise click.BadParameter("an election's id has 22 characters")
-    return election
-
-
-_OPTIONS = (
+at_a_node = with_options(
     key_file,
     click.option("--url", "urls", required=True, multiple=True, help="A node's address (repeat for others)."),
-    click.option("--election", required=True, callback=_election, help="The election's id, as the invitation has it."),
-    click.option("--email", required=True, prompt="E-mail address", help="The address that was invited."),
     click.option(
-        "--password-file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="Read the account's password from the first line of this file instead of asking.",
+        "--election", required=True, callback=election_id, help="The election's id, as the invitation has it."
     ),
+    click.option("--email", required=True, prompt="E-mail address", help="The address that was invited."),
+    password_option,
     passphrase_option,
     genesis_option,
     accept_option,
@@ -76,20 +66,10 @@ _OPTIONS = (
         type=click.Path(file_okay=False, path_type=Path),
         help="Where what was seen of the log is remembered. Default: a folder beside the key, KEY.log.",
     ),
-    click.option(
-        "--ca",
-        type=click.Path(exists=True, dir_okay=False),
-        help="Trust certificates of this authority (PEM), where the system's own do not know the node's.",
-    ),
-    click.option("--yes", is_flag=True, help="Do not ask before sending."),
+    ca_option,
+    yes_option,
     as_json,
 )
-
-
-def _with_options(command: Command) -> Command:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.group()
@@ -133,7 +113,7 @@ def keygen(key: Path, passphrase_file: Path | None, as_json: bool) -> None:
 
 
 @trustee.command()
-@_with_options
+@at_a_node
 @click.option("--register", is_flag=True, help="Make the account first, with this password.")
 def enrol(register: bool, **options: Any) -> None:
     """Enrol KEY for an election that you were invited to as a trustee.
@@ -150,7 +130,7 @@ def enrol(register: bool, **options: Any) -> None:
 
 
 @trustee.command()
-@_with_options
+@at_a_node
 def release(**options: Any) -> None:
     """Release KEY after the close, so that the ballots can be opened and counted.
 
@@ -168,10 +148,7 @@ def _run(work: Work, register: bool, **options: Any) -> None:
         done = asyncio.run(_connected(work, register, **options))
     except (KeyFileError, NotReady, Untrusted, Refused, NoAnswer, OSError) as error:
         raise click.ClickException(_explain(error)) from error
-    if options["as_json"]:
-        click.echo(json.dumps(done))
-    else:
-        click.echo("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in done.items()))
+    report(done, options["as_json"])
 
 
 def _explain(error: Exception) -> str:
@@ -179,7 +156,7 @@ def _explain(error: Exception) -> str:
         case Untrusted():
             return f"NOT TRUSTED: {error}. Tell the organiser and the other trustees"
         case NoAnswer():
-            return f"no answer: {error}. Try again: what was sent already is taken once"
+            return explain_no_answer(error)
         case _:
             return str(error)
 
@@ -190,31 +167,30 @@ async def _connected(work: Work, register: bool, **options: Any) -> dict[str, An
     store = FolderStore(options["memory"] or options["key"].with_name(f"{options['key'].name}.log"))
     async with Line(options["urls"], tls=tls) as line:
         public = Public(line)
-        confirm = functools.partial(_confirm, options["yes"])
-        trust = await recall(public, store, Pin(options["genesis"]).hash, _compare)
+        trust = await recall(public, store, Pin(options["genesis"]).hash, compare_genesis)
         for recovery in options["accepted"]:
             trust.accept_recovery(recovery)
-        account = Account(Api(line), options["email"], _password(options["password_file"]), ask_code)
+        account = Account(Api(line), options["email"], ask_password(options["password_file"]), ask_code)
         await (account.register() if register else account.login())
         holder = Trustee(account, Log(public, trust, store), key)
-        return await work(holder, options["election"], confirm)
+        return await work(holder, options["election"], functools.partial(confirm, options["yes"]))
 
 
-async def _enrol(holder: Trustee, election: bytes, confirm: Confirm) -> dict[str, Any]:
+async def _enrol(holder: Trustee, election: bytes, ask: Confirm) -> dict[str, Any]:
     invitation = await holder.invitation(election)
     tell(_show_invitation(invitation, holder.fingerprint))
-    confirm("Enrol this key?")
+    ask("Enrol this key?")
     entry = await holder.enrol(invitation)
     return {"enrolled": invitation.name, "fingerprint": holder.fingerprint, "entry": entry.index}
 
 
-async def _release(holder: Trustee, election: bytes, confirm: Confirm) -> dict[str, Any]:
+async def _release(holder: Trustee, election: bytes, ask: Confirm) -> dict[str, Any]:
     try:
         board = await holder.board(election)
     except Untrusted as error:
         raise Untrusted(f"{error}. Nothing was released") from error
     tell(_show_board(board))
-    confirm("Release the key? It becomes public, for good")
+    ask("Release the key? It becomes public, for good")
     released = await holder.release(board)
     return {"released": holder.fingerprint, "entry": released.index, "keys_missing": released.missing}
 
@@ -245,28 +221,6 @@ def _show_board(board: Board) -> str:
     )
 
 
-def _confirm(yes: bool, question: str) -> None:
-    if not yes:
-        click.confirm(question, abort=True, err=True)
-
-
-def _compare(genesis: str) -> None:
-    """A log that was not named is taken on the word of whoever sits here."""
-    tell(f"The log of this node has the genesis {genesis}")
-    click.confirm("Is it the one that the organiser published?", abort=True, err=True)
-
-
-def _password(file: Path | None) -> str:
-    return _first_line(file) if file else str(click.prompt("Password of the account", hide_input=True, err=True))
-
-
 def _passphrase(file: Path | None, *, new: bool = False) -> str:
-    if file:
-        return _first_line(file)
     hint = f" (at least {SHORTEST_PASSPHRASE} characters)" if new else ""
-    text = f"Passphrase of the key{hint}"
-    return str(click.prompt(text, hide_input=True, confirmation_prompt=new, err=True))
-
-
-def _first_line(file: Path) -> str:
-    return file.read_text("utf-8").partition("\n")[0].rstrip("\r")
+    return ask_secret(f"Passphrase of the key{hint}", file, new=new)

@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
+
 from .api import Api, b64, unb64
 
 # Gives the next code e-mailed to an address that it has not given before.
 Codes = Callable[[str], Awaitable[str]]
+
+
+class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a login leaves to its client: with the tokens one acts for `user` (16 bytes) until they end.
+
+    `device` opens nothing; sent along at the next login it says that this client is no stranger.
+    """
+
+    user: bytes
+    access: str
+    refresh: str
+    device: str
 
 
 class Account:
@@ -23,6 +37,16 @@ class Account:
         self._device = ""
         self.id = b""
         self.roles: list[str] = []
+
+    @property
+    def kept(self) -> Login:
+        """For a later `resume`. It opens the account: to be stored where only its owner reads."""
+        return Login(user=self.id, access=self.api.bearer, refresh=self.refresh_token, device=self._device)
+
+    def resume(self, login: Login) -> None:
+        """Takes up a login of an earlier run, or only its `device` for the next one."""
+        self.id, self.api.bearer, self.refresh_token = login.user, login.access, login.refresh
+        self._device = login.device
 
     async def register(self) -> None:
         """Makes the account; it exists once the e-mailed code is confirmed. Raises Refused, NoAnswer."""

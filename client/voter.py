@@ -48,14 +48,23 @@ class Voter:
         # Loading a key checks it and takes a fifth of a second, so those in use are kept.
         self._loaded: dict[bytes, RSAPrivateKey] = {}
 
+    async def identity_key(self) -> bytes:
+        """The modulus of the identity key, made at the first call."""
+        return rsa.modulus(await self._identity())
+
     async def enrol(self) -> None:
         """Enrols the identity key, made at the first call. Raises Refused, NoAnswer."""
         identity = await self._identity()
         await self.account.enrol_identity(rsa.modulus(identity), vote.identity_proof(identity, self.account.id))
 
+    async def view(self, election: bytes) -> dict[str, Any]:
+        """The election with this id as a node shows it, nothing of it proven. Raises Refused, NoAnswer."""
+        fields: dict[str, Any] = (await self.account.api.ask("GET", f"/api/elections/{b64(election)}")).json()
+        return fields
+
     async def fetch_election(self, election: bytes) -> vote.Election:
         """The open election with this id, checked against the log. Raises Untrusted, Refused, NoAnswer, NotReady."""
-        fields = (await self.account.api.ask("GET", f"/api/elections/{b64(election)}")).json()
+        fields = await self.view(election)
         if fields["definition"] is None or fields["opened_at"] is None:
             raise NotReady("the election has not opened")
         try:
@@ -67,7 +76,7 @@ class Voter:
 
     async def ask_credential(self, election: vote.Election) -> None:
         """Gets the credential for a ballot key of its own. Raises Refused, NoAnswer, BlindError."""
-        secrets = self._secrets(election) or await self._begin(election)
+        secrets = self.secrets(election) or await self._begin(election)
         if secrets.credential:
             return
         identity, voter = await self._identity(), self.account.id
@@ -83,7 +92,7 @@ class Voter:
 
         Raises NotReady without a credential, InvalidChoice.
         """
-        secrets = self._secrets(election)
+        secrets = self.secrets(election)
         if secrets is None or not secrets.credential:
             raise NotReady("there is no credential yet")
         if secrets.body:
@@ -111,7 +120,7 @@ class Voter:
         index = await self.log.receipt(text, self._body(election))
         if index != answer.get("index"):
             raise Untrusted("the answer names another place than its receipt")
-        secrets = self._secrets(election)
+        secrets = self.secrets(election)
         assert secrets is not None
         older, proof = self.log.trust.step
         self._keep(msgspec.structs.replace(secrets, receipt=text, older=older.body(), consistency=proof))
@@ -119,7 +128,7 @@ class Voter:
 
     def recheck(self, election: vote.Election) -> int:
         """Verifies the kept receipt once more, without asking anybody; the index. Raises Untrusted, NotReady."""
-        secrets = self._secrets(election)
+        secrets = self.secrets(election)
         if secrets is None or not secrets.receipt:
             raise NotReady("there is no receipt")
         return self.log.trust.receipt(secrets.receipt, secrets.body)[0]
@@ -129,7 +138,7 @@ class Voter:
 
         Raises NotClaimable, Refused, Untrusted, NoAnswer.
         """
-        secrets = self._secrets(election)
+        secrets = self.secrets(election)
         if secrets is None:
             raise NotClaimable("there is no credential")
         return await claim_unused(self.log, secrets, self._key(secrets.ballot_key), self._keep)
@@ -160,12 +169,13 @@ class Voter:
         return self._loaded[pem]
 
     def _body(self, election: vote.Election) -> bytes:
-        secrets = self._secrets(election)
+        secrets = self.secrets(election)
         if secrets is None or not secrets.body:
             raise NotReady("there is no sealed ballot yet")
         return secrets.body
 
-    def _secrets(self, election: vote.Election) -> Secrets | None:
+    def secrets(self, election: vote.Election) -> Secrets | None:
+        """What is kept of this election; None before a credential was asked for. Raises WalletError, Untrusted."""
         data = self._store.load(_record(election))
         if data is None:
             return None

@@ -64,6 +64,10 @@ class FolderStore:
         beside.replace(path)
         self._sync_folder()
 
+    def names(self) -> list[str]:
+        """The names of all records, sorted."""
+        return sorted(path.stem for path in self._folder.glob("*.json"))
+
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise ValueError(f"not the name of a record: {name!r}")

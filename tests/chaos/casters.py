@@ -38,7 +38,7 @@ class Papers:
 
 def prepare(voter: Voter, election: Election) -> Papers:
     """Of a voter who has the credential."""
-    secrets = voter._secrets(election)
+    secrets = voter.secrets(election)
     assert secrets is not None
     key = voter._key(secrets.ballot_key)
     one, other = (vote.seal_ballot(election, key, secrets, [[choice]]) for choice in (0, 1))
@@ -111,7 +111,7 @@ class Casters:
         await self._accept(papers)
 
     def _keep(self, papers: Papers) -> None:
-        secrets = papers.voter._secrets(self._election)
+        secrets = papers.voter.secrets(self._election)
         assert secrets is not None
         papers.voter._keep(msgspec.structs.replace(secrets, body=papers.bodies[papers.counted]))
 

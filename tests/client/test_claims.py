@@ -131,13 +131,13 @@ def test_the_command_line_claims_from_a_wallet_folder(
         store.save(name, record)
     first = scene.cluster.genesis
     genesis.write_bytes(frame("genesis-file", first.header, first.public))
-    monkeypatch.setattr("ballot.voter_cli.Line", lambda nodes: MemoryLine(scene.cluster))
-    options = ["--node", "http://127.0.0.1:1", "--genesis", str(genesis)]
-    done = CliRunner().invoke(main, ["voter", "claim", str(wallet), election.eid.hex(), *options])
+    monkeypatch.setattr("ballot.voter_booth.Line", lambda nodes, tls: MemoryLine(scene.cluster))
+    options = ["--wallet", str(wallet), "--node", "http://127.0.0.1:1", "--genesis", str(genesis)]
+    done = CliRunner().invoke(main, ["voter", "claim", election.eid.hex(), *options])
     assert done.exit_code == 0, done.output
     claimed = decode_secrets(store.load(election.eid.hex()) or b"").claimed_at
-    assert done.output == f"claimed: entry {claimed} says that this credential was never cast\n"
+    assert done.output == f"claimed: {claimed}\neid: {election.eid.hex()}\n"
     assert scene.cluster.entries[claimed - 1].kind == "CredentialUnused"
     for name in ("f" * 64, "../identity"):
-        refused = CliRunner().invoke(main, ["voter", "claim", str(wallet), name, *options])
+        refused = CliRunner().invoke(main, ["voter", "claim", name, *options])
         assert refused.exit_code == 1 and "no secrets" in refused.output

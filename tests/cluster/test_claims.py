@@ -117,14 +117,14 @@ def claim_by_command(town: Town, voter: Voter, election: Election) -> int:
             store.save(name, voter._store.load(name) or b"")
         genesis = town.cluster.folder / "keys" / GENESIS_FILE
         options = ["--node", town.cluster.nodes[2].url, "--genesis", str(genesis)]
-        done = CliRunner().invoke(main, ["voter", "claim", folder, election.eid.hex(), *options])
+        done = CliRunner().invoke(main, ["voter", "claim", election.eid.hex(), "--wallet", folder, *options])
     assert done.exit_code == 0, done.output
-    return int(done.output.split()[2])
+    return int(done.output.split()[1])
 
 
 def forget_receipt(voter: Voter, election: Election) -> None:
     """A voter who lies, or whose program lost what it was told."""
-    secrets = voter._secrets(election)
+    secrets = voter.secrets(election)
     assert secrets is not None
     voter._keep(msgspec.structs.replace(secrets, receipt=b""))
 

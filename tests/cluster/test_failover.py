@@ -66,7 +66,7 @@ def test_casts_race_on_all_nodes_for_one_credential_and_exactly_one_wins(town: T
 def seal(voter: Voter, election: Election, answer: list[int]) -> bytes:
     from ballot.client import vote
 
-    secrets = voter._secrets(election)
+    secrets = voter.secrets(election)
     assert secrets is not None
     return vote.seal_ballot(election, voter._key(secrets.ballot_key), secrets, [answer])
 

@@ -127,7 +127,7 @@ def seal_again(voter: Voter, election: Election, answer: list[int]) -> bytes:
     """What a cheating client would do: the same credential, another choice."""
     from ballot.client import vote
 
-    secrets = voter._secrets(election)
+    secrets = voter.secrets(election)
     assert secrets is not None
     return vote.seal_ballot(election, voter._key(secrets.ballot_key), secrets, [answer])
 

@@ -104,7 +104,7 @@ def test_no_log_of_any_node_has_a_secret_in_it(town: Town, talkative: None) -> N
         seen.add("ballot", body)
         ballot = parse_ballot(body)
         seen.kept |= {"its name": ballot.name, "its key": ballot.bpk, "its key's id": ballot.bid}
-        secrets = voter._secrets(election)
+        secrets = voter.secrets(election)
         assert secrets is not None
         for what in ("ballot_key", "credential"):
             seen.add(what, secret_part(getattr(secrets, what)))
@@ -138,7 +138,7 @@ def test_no_log_of_any_node_has_a_secret_in_it(town: Town, talkative: None) -> N
 
 
 async def claim_twice(town: Town, idle: Voter, election: Election, seen: Seen) -> None:
-    secrets = idle._secrets(election)
+    secrets = idle.secrets(election)
     assert secrets is not None
     ballot_key = idle._key(secrets.ballot_key)
     secrets = msgspec.structs.replace(secrets, claim=sign_claim(ballot_key, secrets))

@@ -1,4 +1,4 @@
-"""Which log a trustee's machine takes part in: named once by the hash of its genesis, and remembered."""
+"""Which log this machine takes part in: named once by the hash of its genesis, and remembered."""
 
 from __future__ import annotations
 
