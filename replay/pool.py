@@ -17,7 +17,7 @@ BATCH = 512
 # Workers take about as long to start as this many signatures to check; until they are there it goes on in this process.
 IN_PROCESS = 1024
 # Batches under way for each worker: enough to keep it busy while the log has nothing to check for a while.
-AHEAD = 20
+AHEAD = 8
 # Of the calls of `map`, whose arguments and results are as large as a batch or larger.
 MAP_AHEAD = 3
 # Each batch under way has a place in memory that all processes share: a pipe takes a batch in several parts, and for

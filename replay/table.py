@@ -89,14 +89,16 @@ class _Slots:
         """Takes all of these, the first ones."""
         while 5 * len(known) > 3 * self._slots:
             self._slots = 2 * self._slots or FIRST_SLOTS
-        self._start = self._scratch.reserve(self._slots * _SLOT_BYTES)
-        whole, displaced, mask = _Block(0, self._slots), list[Slot](), self._slots - 1
+        mask, taken, data = self._slots - 1, bytearray(self._slots), bytearray(self._slots * _SLOT_BYTES)
         for key, value in known.items():
-            one = (*_mark(key), value)
-            if not whole.put(one[0] & mask, one):
-                displaced.append(one)
-        self._write(0, whole.packed())
-        self._put_all(displaced)
+            mark, end = _mark(key)
+            slot = mark & mask
+            while taken[slot]:
+                slot = slot + 1 & mask
+            taken[slot] = 1
+            _SLOT.pack_into(data, slot * _SLOT_BYTES, mark, end, value)
+        self._start = self._scratch.reserve(len(data))
+        self._write(0, data)
         self.count = len(known)
 
     def _find(self, mark: int, end: int) -> tuple[int, int | None]:
@@ -116,7 +118,7 @@ class _Slots:
         place = slot * _SLOT_BYTES
         return self._scratch.read(self._start + place, min(size, self._slots * _SLOT_BYTES - place))
 
-    def _write(self, slot: int, data: bytes) -> None:
+    def _write(self, slot: int, data: bytes | bytearray) -> None:
         self._scratch.write(self._start + slot * _SLOT_BYTES, data)
 
     def _grow(self) -> None:
@@ -136,10 +138,6 @@ class _Slots:
                     displaced.append(one)
             for half in halves:
                 self._write(half.first, half.packed())
-        self._put_all(displaced)
-
-    def _put_all(self, displaced: list[Slot]) -> None:
-        """Those whose place in their own block was taken."""
         for mark, end, value in displaced:
             self._write(self._find(mark, end)[0], _SLOT.pack(mark, end, value))
 

@@ -22,10 +22,10 @@ class WeakKey(ValueError):
 
 def check_at_a_glance(modulus: bytes, bits: int) -> None:
     """What of the checks below can be seen in two microseconds, for an audit of millions of keys. Raises WeakKey."""
-    residue = int(_odd_number(modulus, bits) % _ROCA_PRODUCT)
+    residue = _odd_number(modulus, bits) % _ROCA_PRODUCT
     if gmpy2.gcd(residue, _ROCA_PRODUCT) != 1:
         raise WeakKey("a prime factor below 168")
-    if _has_roca_fingerprint(residue):
+    if _has_roca_fingerprint(int(residue)):
         raise WeakKey("ROCA fingerprint")
 
 
@@ -53,12 +53,11 @@ def check_long_lived_key(modulus: bytes, bits: int = 3072) -> None:
 def _odd_number(modulus: bytes, bits: int) -> gmpy2.mpz:
     if len(modulus) * 8 != bits:
         raise WeakKey(f"not {bits} bits")
-    n = gmpy2.mpz(int.from_bytes(modulus, "big"))
-    if n.bit_length() != bits:
+    if not modulus[0] & 0x80:
         raise WeakKey("top bit clear")
-    if n.is_even():
+    if not modulus[-1] & 1:
         raise WeakKey("even")
-    return n
+    return gmpy2.mpz(int.from_bytes(modulus, "big"))
 
 
 def _powers_of_65537(p: int) -> frozenset[int]:
