@@ -105,16 +105,12 @@ def u64(value: int) -> bytes:
 
 def read_u32(data: bytes) -> int:
     """The integer in exactly four bytes, big-endian. Raises FrameError for any other length."""
-    if len(data) != 4:
-        raise FrameError(f"{len(data)} bytes where an integer of 4 was expected")
-    return int.from_bytes(data, "big")
+    return _decode(data, 4)
 
 
 def read_u64(data: bytes) -> int:
     """The integer in exactly eight bytes, big-endian. Raises FrameError for any other length."""
-    if len(data) != 8:
-        raise FrameError(f"{len(data)} bytes where an integer of 8 was expected")
-    return int.from_bytes(data, "big")
+    return _decode(data, 8)
 
 
 def _encode(value: int, size: int) -> bytes:
@@ -122,6 +118,12 @@ def _encode(value: int, size: int) -> bytes:
         return value.to_bytes(size, "big")
     except OverflowError:
         raise FrameError(f"{value} does not fit {size} bytes") from None
+
+
+def _decode(data: bytes, size: int) -> int:
+    if len(data) != size:
+        raise FrameError(f"{len(data)} bytes where an integer of {size} was expected")
+    return int.from_bytes(data, "big")
 
 
 @lru_cache(maxsize=512)

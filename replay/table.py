@@ -12,7 +12,6 @@ FIRST_SLOTS = 256
 BLOCK_SLOTS = 1024
 _SLOT = struct.Struct("=QQQ")  # mark, the key's last eight bytes, value
 _SLOT_BYTES = _SLOT.size
-_FREE = bytes(_SLOT_BYTES)
 _AT_ONCE = 4 * _SLOT_BYTES
 _WORD = 2**64 - 1
 
@@ -89,16 +88,14 @@ class _Slots:
         """Takes all of these, the first ones."""
         while 5 * len(known) > 3 * self._slots:
             self._slots = 2 * self._slots or FIRST_SLOTS
-        mask, taken, data = self._slots - 1, bytearray(self._slots), bytearray(self._slots * _SLOT_BYTES)
+        self._start = self._scratch.reserve(self._slots * _SLOT_BYTES)
+        whole, displaced, mask = _Block(0, self._slots), list[Slot](), self._slots - 1
         for key, value in known.items():
             mark, end = _mark(key)
-            slot = mark & mask
-            while taken[slot]:
-                slot = slot + 1 & mask
-            taken[slot] = 1
-            _SLOT.pack_into(data, slot * _SLOT_BYTES, mark, end, value)
-        self._start = self._scratch.reserve(len(data))
-        self._write(0, data)
+            if not whole.put(mark & mask, mark, end, value):
+                displaced.append((mark, end, value))
+        self._write(0, whole.data)
+        self._put_all(displaced)
         self.count = len(known)
 
     def _find(self, mark: int, end: int) -> tuple[int, int | None]:
@@ -134,10 +131,14 @@ class _Slots:
             halves = _Block(first, size), _Block(old._slots + first, size)
             for one in _SLOT.iter_unpack(block):
                 home = one[0] & self._slots - 1
-                if one[0] and not halves[home - first >= old._slots].put(home, one):
+                if one[0] and not halves[home - first >= old._slots].put(home, *one):
                     displaced.append(one)
             for half in halves:
-                self._write(half.first, half.packed())
+                self._write(half.first, half.data)
+        self._put_all(displaced)
+
+    def _put_all(self, displaced: list[Slot]) -> None:
+        """Those whose place in their own block was taken."""
         for mark, end, value in displaced:
             self._write(self._find(mark, end)[0], _SLOT.pack(mark, end, value))
 
@@ -147,20 +148,18 @@ class _Block:
 
     def __init__(self, first: int, size: int) -> None:
         self.first = first
-        self._slots = [_FREE] * size
+        self.data = bytearray(size * _SLOT_BYTES)
+        self._taken = bytearray(size)
 
-    def put(self, home: int, one: Slot) -> bool:
+    def put(self, home: int, mark: int, end: int, value: int) -> bool:
         """Into the first free slot from `home` on; False when that is not in this block."""
-        slots, slot = self._slots, home - self.first
-        while 0 <= slot < len(slots):
-            if slots[slot] is _FREE:
-                slots[slot] = _SLOT.pack(*one)
-                return True
-            slot += 1
-        return False
-
-    def packed(self) -> bytes:
-        return b"".join(self._slots)
+        slot = home - self.first
+        free = self._taken.find(0, slot) if slot >= 0 else -1
+        if free < 0:
+            return False
+        self._taken[free] = 1
+        _SLOT.pack_into(self.data, free * _SLOT_BYTES, mark, end, value)
+        return True
 
 
 def _mark(key: bytes) -> tuple[int, int]:
